@@ -1,0 +1,27 @@
+//! `alpaca-broker`: one process holds the connections to the exchange and serves every trading bot over Redis.
+//!
+//! The layers, low to high; imports go down only (`tests/it/layers.rs` fails on an upward one):
+//!
+//! | layer | rooms |
+//! |---|---|
+//! | 0 | `model` |
+//! | 1 | `runtime` |
+//! | 2 | `net`, `events`, `contract`, `observe` |
+//! | 3 | `config`, `exchanges`, `redis` |
+//! | 4 | `hub`, `sim` |
+//! | 5 | `cli` |
+//!
+//! Siblings of one layer meet only where they are composed: in `hub/service.rs` and in `cli`.
+
+pub mod cli;
+pub mod config;
+pub mod contract;
+pub mod events;
+pub mod exchanges;
+pub mod hub;
+pub mod model;
+pub mod net;
+pub mod observe;
+pub mod redis;
+pub mod runtime;
+pub mod sim;

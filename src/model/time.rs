@@ -1,0 +1,218 @@
+//! Points in time: UTC nanoseconds, RFC 3339 in and out.
+//!
+//! Must not read the clock.
+
+use std::fmt;
+use std::str::FromStr;
+
+const NANOS: i64 = 1_000_000_000;
+const DAY: i64 = 86_400;
+
+/// Nanoseconds since 1970-01-01T00:00:00Z, good until the year 2262.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub struct Timestamp(i64);
+
+/// Why a text is no time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum TimestampError {
+    #[error("not an RFC 3339 time with a zone")]
+    Form,
+    #[error("a time outside 1970 to 2261")]
+    Range,
+}
+
+impl Timestamp {
+    pub const fn from_nanos(nanos: i64) -> Timestamp {
+        Timestamp(nanos)
+    }
+
+    pub const fn nanos(self) -> i64 {
+        self.0
+    }
+
+    pub const fn micros(self) -> i64 {
+        self.0 / 1_000
+    }
+
+    pub const fn millis(self) -> i64 {
+        self.0 / 1_000_000
+    }
+
+    pub const fn seconds(self) -> i64 {
+        self.0.div_euclid(NANOS)
+    }
+
+    /// From whole seconds and nanoseconds, as binary codecs carry them.
+    pub fn from_parts(seconds: i64, nanos: u32) -> Result<Timestamp, TimestampError> {
+        if seconds < 0 || nanos >= NANOS as u32 {
+            return Err(TimestampError::Range);
+        }
+        let whole = seconds.checked_mul(NANOS).ok_or(TimestampError::Range)?;
+        whole.checked_add(i64::from(nanos)).map(Timestamp).ok_or(TimestampError::Range)
+    }
+
+    /// Appends `2026-11-20T14:30:00.123456789Z`: always nine decimals, so that texts sort as times do.
+    pub fn write_rfc3339(self, out: &mut Vec<u8>) {
+        let seconds = self.seconds();
+        let (year, month, day) = civil_from_days(seconds.div_euclid(DAY));
+        let of_day = seconds.rem_euclid(DAY);
+        let mut text = *b"0000-00-00T00:00:00.000000000Z";
+        put(&mut text[0..4], year);
+        put(&mut text[5..7], month);
+        put(&mut text[8..10], day);
+        put(&mut text[11..13], of_day / 3_600);
+        put(&mut text[14..16], of_day / 60 % 60);
+        put(&mut text[17..19], of_day % 60);
+        put(&mut text[20..29], self.0.rem_euclid(NANOS));
+        out.extend_from_slice(&text);
+    }
+}
+
+fn put(field: &mut [u8], mut value: i64) {
+    for byte in field.iter_mut().rev() {
+        *byte = b'0' + (value % 10) as u8;
+        value /= 10;
+    }
+}
+
+/// Gregorian date of a day number (0 = 1970-01-01), by counting in 400-year eras that start in March.
+fn civil_from_days(days: i64) -> (i64, i64, i64) {
+    let shifted = days + 719_468;
+    let era = shifted.div_euclid(146_097);
+    let day_of_era = shifted.rem_euclid(146_097);
+    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let month_from_march = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * month_from_march + 2) / 5 + 1;
+    let month = if month_from_march < 10 { month_from_march + 3 } else { month_from_march - 9 };
+    let year = year_of_era + era * 400 + i64::from(month <= 2);
+    (year, month, day)
+}
+
+fn days_from_civil(year: i64, month: i64, day: i64) -> i64 {
+    let year = if month <= 2 { year - 1 } else { year };
+    let era = year.div_euclid(400);
+    let year_of_era = year.rem_euclid(400);
+    let month_from_march = if month > 2 { month - 3 } else { month + 9 };
+    let day_of_year = (153 * month_from_march + 2) / 5 + day - 1;
+    let day_of_era = year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year;
+    era * 146_097 + day_of_era - 719_468
+}
+
+fn days_in_month(year: i64, month: i64) -> i64 {
+    match month {
+        4 | 6 | 9 | 11 => 30,
+        2 if year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) => 29,
+        2 => 28,
+        _ => 31,
+    }
+}
+
+fn number(bytes: &[u8]) -> Result<i64, TimestampError> {
+    bytes.iter().try_fold(0i64, |sum, b| if b.is_ascii_digit() { Ok(sum * 10 + i64::from(b - b'0')) } else { Err(TimestampError::Form) })
+}
+
+impl FromStr for Timestamp {
+    type Err = TimestampError;
+
+    /// Takes zero to nine decimals and `Z` or an offset; a leap second counts as the second before it.
+    fn from_str(text: &str) -> Result<Timestamp, TimestampError> {
+        let b = text.as_bytes();
+        let shaped = b.len() >= 20 && b[4] == b'-' && b[7] == b'-' && matches!(b[10], b'T' | b't' | b' ') && b[13] == b':' && b[16] == b':';
+        if !shaped {
+            return Err(TimestampError::Form);
+        }
+        let (year, month, day) = (number(&b[0..4])?, number(&b[5..7])?, number(&b[8..10])?);
+        let (hour, minute, second) = (number(&b[11..13])?, number(&b[14..16])?, number(&b[17..19])?);
+        if !(1..=12).contains(&month) || !(1..=days_in_month(year, month)).contains(&day) || hour > 23 || minute > 59 || second > 60 {
+            return Err(TimestampError::Form);
+        }
+        let mut rest = &b[19..];
+        let mut nanos = 0;
+        if let [b'.', decimals @ ..] = rest {
+            let count = decimals.iter().take_while(|b| b.is_ascii_digit()).count();
+            if !(1..=9).contains(&count) {
+                return Err(TimestampError::Form);
+            }
+            nanos = number(&decimals[..count])? * 10i64.pow(9 - count as u32);
+            rest = &decimals[count..];
+        }
+        let offset = match rest {
+            [b'Z' | b'z'] => 0,
+            [sign @ (b'+' | b'-'), h1, h2, b':', m1, m2] => {
+                let (hours, minutes) = (number(&[*h1, *h2])?, number(&[*m1, *m2])?);
+                if hours > 23 || minutes > 59 {
+                    return Err(TimestampError::Form);
+                }
+                (hours * 3_600 + minutes * 60) * if *sign == b'-' { -1 } else { 1 }
+            }
+            _ => return Err(TimestampError::Form),
+        };
+        if !(1970..=2261).contains(&year) {
+            return Err(TimestampError::Range);
+        }
+        let seconds = days_from_civil(year, month, day) * DAY + hour * 3_600 + minute * 60 + second.min(59) - offset;
+        Timestamp::from_parts(seconds, nanos as u32)
+    }
+}
+
+impl fmt::Display for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut text = Vec::with_capacity(30);
+        self.write_rfc3339(&mut text);
+        f.write_str(std::str::from_utf8(&text).unwrap_or_default())
+    }
+}
+
+impl fmt::Debug for Timestamp {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn reads_what_exchanges_write() {
+        for (text, shown) in [
+            ("2021-02-22T15:51:44.208Z", "2021-02-22T15:51:44.208000000Z"),
+            ("2021-02-22T15:51:45.3355677Z", "2021-02-22T15:51:45.335567700Z"),
+            ("2022-04-28T14:07:04.451420928-04:00", "2022-04-28T18:07:04.451420928Z"),
+            ("2024-02-29T00:00:00Z", "2024-02-29T00:00:00.000000000Z"),
+            ("2016-12-31T23:59:60Z", "2016-12-31T23:59:59.000000000Z"),
+            ("1970-01-01T00:00:00Z", "1970-01-01T00:00:00.000000000Z"),
+        ] {
+            assert_eq!(text.parse::<Timestamp>().map(|t| t.to_string()), Ok(shown.to_owned()), "{text}");
+        }
+    }
+
+    #[test]
+    fn refuses_what_is_no_time() {
+        for text in [
+            "",
+            "2021-02-22",
+            "2021-02-22T15:51:44",
+            "2021-02-30T00:00:00Z",
+            "9999-12-31T23:59:59Z",
+            "1969-12-31T23:59:59Z",
+            "1970-01-01T00:00:00+01:00",
+            "2021-02-22T25:00:00Z",
+            "2021-02-22T15:51:44.Z",
+            "2021-02-22T15:51:44.1234567890Z",
+            "２021-02-22T15:51:44Z",
+        ] {
+            assert!(text.parse::<Timestamp>().is_err(), "{text:?} was taken for a time");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_reads_back(nanos in 0i64..9_200_000_000_000_000_000) {
+            let time = Timestamp::from_nanos(nanos);
+            prop_assert_eq!(time.to_string().parse::<Timestamp>(), Ok(time));
+        }
+    }
+}

@@ -1,0 +1,15 @@
+//! Bytes to and from other machines: waiting on sockets, dialling, TLS, HTTP heads.
+//!
+//! Every wait here ends at a deadline or at a stop, whichever is first. Must not know exchanges, Redis or messages.
+
+mod dial;
+mod endpoint;
+mod poll;
+mod tls;
+mod transport;
+
+pub use dial::{DialError, DialLimits, Dialer};
+pub use endpoint::{Endpoint, EndpointError};
+pub use poll::{Interest, Readiness, wait_ready};
+pub use tls::{TlsError, client_config, server_config};
+pub use transport::Transport;

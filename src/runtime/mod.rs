@@ -1,0 +1,17 @@
+//! How the process lives: the clock, the stop token, named threads, backoff, the states of the service.
+//!
+//! Must not know markets, orders, Redis or any exchange.
+
+mod backoff;
+mod clock;
+mod lifecycle;
+mod secret;
+mod stop;
+mod thread;
+
+pub use backoff::Backoff;
+pub use clock::wall_now;
+pub use lifecycle::{ServiceState, StreamState};
+pub use secret::Secret;
+pub use stop::{Stop, StopKind, StopToken, Waited};
+pub use thread::{JoinFailure, Task, ThreadExit, ThreadOutcome, Threads};
