@@ -7,9 +7,10 @@
 //! | 0 | `model` |
 //! | 1 | `runtime` |
 //! | 2 | `net`, `events`, `contract`, `observe` |
-//! | 3 | `config`, `exchanges`, `redis` |
-//! | 4 | `hub`, `sim` |
-//! | 5 | `cli` |
+//! | 3 | `config` |
+//! | 4 | `exchanges`, `redis` |
+//! | 5 | `hub`, `sim` |
+//! | 6 | `cli` |
 //!
 //! Siblings of one layer meet only where they are composed: in `hub/service.rs` and in `cli`.
 
