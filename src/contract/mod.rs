@@ -1,1 +1,17 @@
-//! (room)
+//! Everything a bot sees: channel and key names, the messages, both registration dialects.
+//!
+//! Written down for bots in `configs/asyncapi.yaml`. Must not know the redis crate, threads or any exchange.
+
+pub mod channel;
+mod order;
+mod price;
+mod registration;
+mod reply;
+mod status;
+
+pub use channel::{BROKER_REGISTRATION, MessageType, StreamType, get_ticker_channel, public_name};
+pub use order::{OrderCopies, encode_order};
+pub use price::{PriceMessage, Stamp, write_snapshot, write_ticker, write_typed};
+pub use registration::{ANONYMOUS_BOT, Action, BadRegistration, BotName, CONFIG_BOT, RegistrationCommand, parse_registration};
+pub use reply::{Refusal, RegistrationReply};
+pub use status::{OrdersStatus, RedisStatus, StatusHealth, StatusReport, StreamStatus};
