@@ -5,4 +5,4 @@
 pub mod alpaca;
 mod stream;
 
-pub use stream::{Advice, Effects, Incoming, Names, Notice, Outgoing, Session, SessionEnd};
+pub use stream::{Advice, Effects, Incoming, Names, Notice, Outgoing, Session, SessionEnd, SymbolWant};

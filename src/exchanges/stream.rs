@@ -5,7 +5,7 @@
 
 use std::time::{Duration, Instant};
 
-use crate::model::{Symbol, SymbolId};
+use crate::model::{FeedSet, Symbol, SymbolId};
 use crate::runtime::StreamState;
 
 /// A WebSocket message from the venue.
@@ -82,6 +82,14 @@ impl<E> Default for Effects<E> {
     }
 }
 
+/// A symbol and the feeds of it that are wanted from now on; none means that it is wanted no longer.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SymbolWant {
+    pub symbol: Symbol,
+    pub id: SymbolId,
+    pub feeds: FeedSet,
+}
+
 /// A sans-I/O streaming session.
 pub trait Session: Send + 'static {
     type Event: Send + 'static;
@@ -100,6 +108,9 @@ pub trait Session: Send + 'static {
 
     /// The connection is gone.
     fn lost(&mut self);
+
+    /// Other symbols are wanted: what a live session has to say about it goes out at once, else with the next opening.
+    fn want(&mut self, _now: Instant, _changes: &[SymbolWant], _out: &mut Effects<Self::Event>) {}
 
     fn state(&self) -> StreamState;
 }
