@@ -6,11 +6,12 @@
 //! |---|---|
 //! | 0 | `model` |
 //! | 1 | `runtime` |
-//! | 2 | `net`, `events`, `contract`, `observe` |
-//! | 3 | `config` |
-//! | 4 | `exchanges`, `redis` |
-//! | 5 | `hub`, `sim` |
-//! | 6 | `cli` |
+//! | 2 | `net` |
+//! | 3 | `events`, `contract`, `observe` |
+//! | 4 | `config` |
+//! | 5 | `exchanges`, `redis` |
+//! | 6 | `hub`, `sim` |
+//! | 7 | `cli` |
 //!
 //! Siblings of one layer meet only where they are composed: in `hub/service.rs` and in `cli`.
 

@@ -1,7 +1,7 @@
 //! Waiting for a socket, a wake-up or a deadline, whichever comes first.
 
 use std::io;
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -38,24 +38,47 @@ impl Readiness {
 /// # Errors
 /// Those of `poll`, save an interruption, which is retried.
 pub fn wait_ready(socket: impl AsFd, interest: Interest, token: &StopToken, deadline: Instant) -> io::Result<Readiness> {
-    let wanted = match interest {
+    let wake = token.wake_fd();
+    let mut fds = [PollFd::new(&socket, flags(interest)), PollFd::new(&wake, PollFlags::IN)];
+    poll_until(&mut fds, deadline)?;
+    Ok(readiness(fds[0].revents(), !fds[1].revents().is_empty()))
+}
+
+/// As [`wait_ready`] for any number of sockets, by one thread; the answers stand in the order of the sockets.
+///
+/// # Errors
+/// As [`wait_ready`].
+pub fn wait_any(sockets: &[(BorrowedFd<'_>, Interest)], token: &StopToken, deadline: Instant) -> io::Result<Vec<Readiness>> {
+    let wake = token.wake_fd();
+    let mut fds: Vec<PollFd<'_>> = sockets.iter().map(|(socket, interest)| PollFd::new(socket, flags(*interest))).collect();
+    fds.push(PollFd::new(&wake, PollFlags::IN));
+    poll_until(&mut fds, deadline)?;
+    let woken = fds.pop().is_some_and(|wake| !wake.revents().is_empty());
+    Ok(fds.iter().map(|fd| readiness(fd.revents(), woken)).collect())
+}
+
+fn poll_until(fds: &mut [PollFd<'_>], deadline: Instant) -> io::Result<()> {
+    loop {
+        let left = deadline.saturating_duration_since(Instant::now());
+        match poll(fds, Some(&timespec(left))) {
+            Ok(_) => return Ok(()),
+            Err(Errno::INTR) => {}
+            Err(errno) => return Err(errno.into()),
+        }
+    }
+}
+
+fn flags(interest: Interest) -> PollFlags {
+    match interest {
         Interest::Read => PollFlags::IN,
         Interest::Write => PollFlags::OUT,
         Interest::ReadWrite => PollFlags::IN | PollFlags::OUT,
-    };
-    let wake = token.wake_fd();
-    loop {
-        let mut fds = [PollFd::new(&socket, wanted), PollFd::new(&wake, PollFlags::IN)];
-        let left = deadline.saturating_duration_since(Instant::now());
-        match poll(&mut fds, Some(&timespec(left))) {
-            Ok(_) => {}
-            Err(Errno::INTR) => continue,
-            Err(errno) => return Err(errno.into()),
-        }
-        let (events, woken) = (fds[0].revents(), !fds[1].revents().is_empty());
-        let broken = events.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL);
-        return Ok(Readiness { readable: events.contains(PollFlags::IN) || broken, writable: events.contains(PollFlags::OUT) || broken, woken });
     }
+}
+
+fn readiness(events: PollFlags, woken: bool) -> Readiness {
+    let broken = events.intersects(PollFlags::ERR | PollFlags::HUP | PollFlags::NVAL);
+    Readiness { readable: events.contains(PollFlags::IN) || broken, writable: events.contains(PollFlags::OUT) || broken, woken }
 }
 
 fn timespec(duration: Duration) -> Timespec {
@@ -84,5 +107,17 @@ mod tests {
         assert!(!wait_ready(&near, Interest::Read, &token, soon()).unwrap().woken);
         stop.stop(StopKind::Shutdown);
         assert!(wait_ready(&near, Interest::Write, &token, soon()).unwrap().woken);
+    }
+
+    #[test]
+    fn among_many_sockets_the_ready_one_is_named() {
+        let (mut far, near) = UnixStream::pair().unwrap();
+        let (_quiet_far, quiet) = UnixStream::pair().unwrap();
+        let stop = Stop::new().unwrap();
+        far.write_all(b"x").unwrap();
+        let sockets = [(quiet.as_fd(), Interest::Read), (near.as_fd(), Interest::Read)];
+        let ready = wait_any(&sockets, &stop.token(), Instant::now() + Duration::from_secs(5)).unwrap();
+        assert_eq!(ready.iter().map(|r| r.readable).collect::<Vec<_>>(), [false, true]);
+        assert!(wait_any(&[], &stop.token(), Instant::now()).unwrap().is_empty());
     }
 }
