@@ -1,0 +1,159 @@
+//! Logging in to real servers: every form of address, every refusal.
+
+use std::io::Write as _;
+use std::net::TcpListener;
+use std::path::Path;
+
+use super::*;
+use crate::redis::test_server::{RedisOptions, RedisServer};
+use crate::runtime::{Secret, Stop, StopKind};
+
+pub fn settings(place: RedisPlace) -> RedisSettings {
+    RedisSettings { place, db: 0, username: None, password: None, ca_file: None }
+}
+
+fn tcp(port: u16) -> RedisPlace {
+    RedisPlace::Tcp { host: "127.0.0.1".to_owned(), port }
+}
+
+fn connect(settings: RedisSettings) -> Result<Link, RedisError> {
+    let stop = Stop::new().unwrap();
+    Connector::new(Arc::new(settings), "test").connect(&stop.token())
+}
+
+#[test]
+fn tcp_unix_and_db_log_in_and_learn_the_version() {
+    let server = RedisServer::start();
+    let link = connect(RedisSettings { db: 3, ..settings(tcp(server.port())) }).unwrap();
+    assert_eq!(link.server().product, "redis");
+    assert!(link.server().version.split('.').count() == 3, "{:?}", link.server());
+    assert_eq!(link.peer().unwrap().port(), server.port());
+    let by_name = RedisPlace::Tcp { host: "localhost".to_owned(), port: server.port() };
+    assert!(connect(settings(by_name)).is_ok());
+    let unix = RedisOptions::default().unix().start();
+    assert!(connect(settings(RedisPlace::Unix(unix.socket()))).is_ok());
+}
+
+#[test]
+fn a_db_that_is_not_there_is_named() {
+    let server = RedisServer::start();
+    let error = connect(RedisSettings { db: 99, ..settings(tcp(server.port())) }).unwrap_err();
+    assert!(matches!(&error, RedisError::Refused { command: "SELECT", .. }), "{error}");
+}
+
+#[test]
+fn users_and_passwords_are_told_apart_without_showing_them() {
+    let acl = "user default on >open-sesame ~* &* +@all\nuser broker on >hunter2 ~* &* +@all\nuser off off >hunter2 ~* &* +@all\nuser bare on >hunter2 ~* &* -@all +publish\n";
+    let server = RedisOptions::default().acl(acl).start();
+    let with = |user: Option<&str>, password: Option<&str>| {
+        connect(RedisSettings { username: user.map(str::to_owned), password: password.map(Secret::new), ..settings(tcp(server.port())) })
+    };
+    assert!(with(None, Some("open-sesame")).is_ok());
+    assert!(with(Some("broker"), Some("hunter2")).is_ok());
+    for (user, password) in [(Some("broker"), "secret-wrong"), (Some("nobody"), "secret-wrong"), (None, "secret-wrong"), (Some("off"), "hunter2")] {
+        let error = with(user, Some(password)).unwrap_err();
+        assert!(matches!(error, RedisError::WrongPassword { .. }), "{error}");
+        assert!(!format!("{error} {error:?}").contains(password));
+    }
+    assert!(matches!(with(None, None).unwrap_err(), RedisError::PasswordNeeded { .. }));
+    assert!(matches!(with(Some("bare"), Some("hunter2")).unwrap_err(), RedisError::Denied { command: "ROLE", .. }));
+}
+
+#[test]
+fn info_is_not_needed() {
+    let server = RedisOptions::default().acl("user default on nopass ~* &* -@all +publish +role\n").start();
+    let link = connect(settings(tcp(server.port()))).unwrap();
+    assert_eq!(link.server(), &ServerInfo::default());
+}
+
+#[test]
+fn a_replica_is_refused() {
+    let master = RedisServer::start();
+    let replica = RedisOptions::default().replica_of(master.port()).start();
+    let error = connect(settings(tcp(replica.port()))).unwrap_err();
+    assert!(matches!(&error, RedisError::NotMaster { role, .. } if role == "replica"), "{error}");
+}
+
+#[test]
+fn a_full_server_says_so() {
+    let server = RedisOptions::default().with("--maxclients", "1").start();
+    let _held = connect(settings(tcp(server.port()))).unwrap();
+    let error = connect(settings(tcp(server.port()))).unwrap_err();
+    // The refusal may overtake our login, or be lost in the reset that follows it.
+    assert!(matches!(error, RedisError::Full { .. } | RedisError::Closed { .. }), "{error}");
+}
+
+#[test]
+fn what_is_not_redis_is_told_from_what_is_not_there() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = listener.local_addr().unwrap().port();
+    let web = std::thread::spawn(move || listener.accept().unwrap().0.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
+    assert!(matches!(connect(settings(tcp(port))).unwrap_err(), RedisError::Protocol { .. }));
+    web.join().unwrap().unwrap();
+    assert!(matches!(connect(settings(tcp(port))).unwrap_err(), RedisError::Unreachable { refused: true, .. }));
+    let nowhere = settings(RedisPlace::Unix("/nonexistent/redis.sock".into()));
+    assert!(matches!(connect(nowhere).unwrap_err(), RedisError::Unreachable { refused: true, .. }));
+}
+
+#[test]
+fn a_mute_server_is_given_up_in_time_and_a_stop_ends_the_wait() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let place = tcp(listener.local_addr().unwrap().port());
+    let began = Instant::now();
+    assert!(matches!(connect(settings(place.clone())).unwrap_err(), RedisError::Silent { .. }));
+    assert!(began.elapsed() < LOGIN_WITHIN + Duration::from_millis(500), "{:?}", began.elapsed());
+    let stop = Stop::new().unwrap();
+    let token = stop.token();
+    let dialling = std::thread::spawn(move || Connector::new(Arc::new(settings(place)), "test").connect(&token));
+    listener.accept().unwrap();
+    listener.accept().unwrap();
+    stop.stop(StopKind::Shutdown);
+    assert!(matches!(dialling.join().unwrap(), Err(RedisError::Stopped)));
+}
+
+#[test]
+fn sentinels_lead_to_the_master() {
+    let master = RedisServer::start();
+    // Sentinel mode rewrites its configuration file, so it needs one.
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("sentinel.conf");
+    std::fs::write(&file, format!("sentinel monitor hub 127.0.0.1 {} 1\n", master.port())).unwrap();
+    let sentinel = RedisOptions::default().sentinel(&file).start();
+    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let nodes = vec![("127.0.0.1".to_owned(), dead), ("127.0.0.1".to_owned(), sentinel.port())];
+    let of = |master: &str| settings(RedisPlace::Sentinel { master: master.to_owned(), nodes: nodes.clone() });
+    assert_eq!(connect(of("hub")).unwrap().peer().unwrap().port(), master.port());
+    let error = connect(of("other")).unwrap_err();
+    assert!(matches!(&error, RedisError::Sentinel { cause, .. } if cause.contains("does not know")), "{error}");
+}
+
+/// Certificates for 127.0.0.1 signed by a CA of our own: the CA file, the chain and the key.
+pub fn certificates(dir: &Path) -> (std::path::PathBuf, std::path::PathBuf, std::path::PathBuf) {
+    let ca_key = rcgen::KeyPair::generate().unwrap();
+    let mut ca = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
+    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+    let ca_cert = ca.self_signed(&ca_key).unwrap();
+    let issuer = rcgen::Issuer::new(ca, ca_key);
+    let key = rcgen::KeyPair::generate().unwrap();
+    let cert = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
+    let paths = (dir.join("ca.pem"), dir.join("cert.pem"), dir.join("key.pem"));
+    std::fs::write(&paths.0, ca_cert.pem()).unwrap();
+    std::fs::write(&paths.1, cert.pem()).unwrap();
+    std::fs::write(&paths.2, key.serialize_pem()).unwrap();
+    paths
+}
+
+#[test]
+fn tls_trusts_the_given_ca_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let (ca, cert, key) = certificates(dir.path());
+    let server = RedisOptions::default().tls(&cert, &key, &ca).start();
+    let place = RedisPlace::Tls { host: "127.0.0.1".to_owned(), port: server.port() };
+    assert!(connect(RedisSettings { ca_file: Some(ca), ..settings(place.clone()) }).is_ok());
+    let untrusted = connect(settings(place.clone())).unwrap_err();
+    assert!(matches!(&untrusted, RedisError::Tls { cause, .. } if cause.contains("UnknownIssuer")), "{untrusted}");
+    let missing = connect(RedisSettings { ca_file: Some(dir.path().join("none.pem")), ..settings(place) }).unwrap_err();
+    assert!(matches!(&missing, RedisError::Tls { .. }), "{missing}");
+    let plain = connect(settings(tcp(server.port()))).unwrap_err();
+    assert!(matches!(plain, RedisError::Protocol { .. } | RedisError::Closed { .. }), "{plain}");
+}
