@@ -289,4 +289,4 @@ fn info_field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 #[path = "link_tests.rs"]
-mod tests;
+pub(super) mod tests;
