@@ -6,6 +6,8 @@
 //! | `error`, `pace` | what goes wrong and when to try again |
 //! | `link` | a logged-in connection to the master |
 //! | `outlet`, `dial` | the non-blocking way out for one handler, and who dials for it |
+//! | `session` | a blocking connection of the redis crate, for the two below |
+//! | `subscriber` | what bots publish to us |
 //!
 //! Must not know markets, orders, or what the channels and keys are called.
 
@@ -15,10 +17,13 @@ mod link;
 mod outlet;
 mod pace;
 pub mod resp;
+mod session;
+mod subscriber;
 
 pub use error::{Pace, RedisError};
 pub use link::{Connector, LOGIN_WITHIN, Link, ServerInfo};
 pub use outlet::{Outlet, OutletStats, Pumped};
+pub use subscriber::{Inbound, MAX_PAYLOAD, SubscriberStats, run_subscriber};
 
 #[cfg(test)]
 #[path = "../../tests/support/redis_server.rs"]
