@@ -13,6 +13,9 @@ use crate::runtime::{Stop, StopKind, StopToken, Threads, Waited};
 /// How long to leave a system alone that refused us a thread.
 const RESPAWN_AFTER: Duration = Duration::from_secs(1);
 
+/// How often the sentinels are asked, while a link stands, whether it still leads to the master.
+const ASK_SENTINELS_EVERY: Duration = Duration::from_secs(1);
+
 type Dialled = Result<Link, RedisError>;
 
 /// The connection before was lost like this, after so long.
@@ -62,7 +65,8 @@ impl Dialling {
         &self.ready
     }
 
-    /// What the thread has brought, a link or the reason of the last failed attempt. Starts the thread anew if it died.
+    /// What the thread has brought: a link, the reason of the last failed attempt, or, while a link stands, why it must be
+    /// left. Starts the thread anew if it died.
     pub(super) fn take(&mut self, now: Instant) -> Result<Dialled, TryRecvError> {
         let taken = self.worker.as_ref().map_or(Err(TryRecvError::Disconnected), |worker| worker.dialled.try_recv());
         if matches!(taken, Err(TryRecvError::Disconnected)) && self.token.is_running() && self.respawn_at.is_none_or(|at| now >= at) {
@@ -116,6 +120,7 @@ fn dial_links(connector: &Connector, wants: &Receiver<Loss>, give: &Sender<Diall
                 }
             }
         };
+        let place = link.place.clone();
         let given = select! {
             send(give, Ok(link)) -> given => given.is_ok(),
             recv(token.channel()) -> _ => false,
@@ -124,11 +129,21 @@ fn dial_links(connector: &Connector, wants: &Receiver<Loss>, give: &Sender<Diall
         if !given {
             return;
         }
-        let loss = select! {
-            recv(wants) -> loss => loss,
-            recv(token.channel()) -> _ => return,
+        let loss = loop {
+            select! {
+                recv(wants) -> loss => match loss {
+                    Ok(loss) => break loss,
+                    Err(_) => return,
+                },
+                recv(token.channel()) -> _ => return,
+                default(ASK_SENTINELS_EVERY) => {
+                    if let Some(moved) = connector.moved_from(&place, token) {
+                        let _ = give.try_send(Err(moved));
+                        let _ = announce.try_send(());
+                    }
+                }
+            }
         };
-        let Ok(loss) = loss else { return };
         if token.wait(pacer.lost(&loss.error, loss.lasted)) == Waited::Stopped {
             return;
         }

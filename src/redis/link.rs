@@ -5,6 +5,7 @@
 use std::io::Write;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
@@ -105,12 +106,14 @@ pub struct Connector {
     settings: Arc<RedisSettings>,
     client_name: String,
     dialer: Mutex<Option<Arc<Dialer>>>,
+    /// The sentinel that answered last is asked first, so that a hanging one costs its time once.
+    first_sentinel: AtomicUsize,
 }
 
 impl Connector {
     /// `role` ends the name under which the connection shows in `CLIENT LIST`.
     pub fn new(settings: Arc<RedisSettings>, role: &str) -> Connector {
-        Connector { settings, client_name: format!("alpaca-broker-{role}"), dialer: Mutex::new(None) }
+        Connector { settings, client_name: format!("alpaca-broker-{role}"), dialer: Mutex::new(None), first_sentinel: AtomicUsize::new(0) }
     }
 
     pub fn settings(&self) -> &Arc<RedisSettings> {
@@ -142,15 +145,34 @@ impl Connector {
             return Ok(self.settings.place.clone());
         };
         let mut cause = "no sentinel is configured".to_owned();
-        for (host, port) in nodes {
+        let first = self.first_sentinel.load(Ordering::Relaxed);
+        for at in (0..nodes.len()).map(|n| (first + n) % nodes.len()) {
+            let (host, port) = &nodes[at];
             match self.ask_sentinel(host, *port, master, token) {
-                Ok(Some((host, port))) => return Ok(RedisPlace::Tcp { host, port }),
+                Ok(Some((host, port))) => {
+                    self.first_sentinel.store(at, Ordering::Relaxed);
+                    return Ok(RedisPlace::Tcp { host, port });
+                }
                 Ok(None) => cause = format!("{host}:{port} does not know it"),
                 Err(RedisError::Stopped) => return Err(RedisError::Stopped),
                 Err(error) => cause = error.to_string(),
             }
         }
         Err(RedisError::Sentinel { master: master.clone(), cause })
+    }
+
+    /// The sentinels name another master than the server at `place`. It may not know yet: one that hung through a failover goes
+    /// on as a master, and takes PUBLISH, until it is told. Sentinels that cannot be asked move nobody.
+    pub(super) fn moved_from(&self, place: &str, token: &StopToken) -> Option<RedisError> {
+        if !self.has_sentinels() {
+            return None;
+        }
+        let master = self.resolve(token).ok()?.to_string();
+        (master != place).then(|| RedisError::NotMaster { place: place.to_owned(), role: format!("former master (now {master})") })
+    }
+
+    pub(super) fn has_sentinels(&self) -> bool {
+        matches!(self.settings.place, RedisPlace::Sentinel { .. })
     }
 
     fn ask_sentinel(&self, host: &str, port: u16, master: &str, token: &StopToken) -> Result<Option<(String, u16)>, RedisError> {
@@ -289,4 +311,4 @@ fn info_field<'a>(info: &'a str, name: &str) -> Option<&'a str> {
 
 #[cfg(test)]
 #[path = "link_tests.rs"]
-pub(super) mod tests;
+mod tests;

@@ -2,17 +2,13 @@
 
 use std::io::Write as _;
 use std::net::TcpListener;
-use std::path::Path;
 
 use super::*;
+use crate::redis::fixtures::{behind, certificates, query, sentinel, settings, tcp};
 use crate::redis::test_server::{RedisOptions, RedisServer};
 use crate::runtime::{Secret, Stop, StopKind};
 
-pub fn settings(place: RedisPlace) -> RedisSettings {
-    RedisSettings { place, db: 0, username: None, password: None, ca_file: None }
-}
-
-fn tcp(port: u16) -> RedisPlace {
+fn at(port: u16) -> RedisPlace {
     RedisPlace::Tcp { host: "127.0.0.1".to_owned(), port }
 }
 
@@ -24,7 +20,7 @@ fn connect(settings: RedisSettings) -> Result<Link, RedisError> {
 #[test]
 fn tcp_unix_and_db_log_in_and_learn_the_version() {
     let server = RedisServer::start();
-    let link = connect(RedisSettings { db: 3, ..settings(tcp(server.port())) }).unwrap();
+    let link = connect(RedisSettings { db: 3, ..tcp(&server) }).unwrap();
     assert_eq!(link.server().product, "redis");
     assert!(link.server().version.split('.').count() == 3, "{:?}", link.server());
     assert_eq!(link.peer().unwrap().port(), server.port());
@@ -37,7 +33,7 @@ fn tcp_unix_and_db_log_in_and_learn_the_version() {
 #[test]
 fn a_db_that_is_not_there_is_named() {
     let server = RedisServer::start();
-    let error = connect(RedisSettings { db: 99, ..settings(tcp(server.port())) }).unwrap_err();
+    let error = connect(RedisSettings { db: 99, ..tcp(&server) }).unwrap_err();
     assert!(matches!(&error, RedisError::Refused { command: "SELECT", .. }), "{error}");
 }
 
@@ -46,7 +42,7 @@ fn users_and_passwords_are_told_apart_without_showing_them() {
     let acl = "user default on >open-sesame ~* &* +@all\nuser broker on >hunter2 ~* &* +@all\nuser off off >hunter2 ~* &* +@all\nuser bare on >hunter2 ~* &* -@all +publish\n";
     let server = RedisOptions::default().acl(acl).start();
     let with = |user: Option<&str>, password: Option<&str>| {
-        connect(RedisSettings { username: user.map(str::to_owned), password: password.map(Secret::new), ..settings(tcp(server.port())) })
+        connect(RedisSettings { username: user.map(str::to_owned), password: password.map(Secret::new), ..tcp(&server) })
     };
     assert!(with(None, Some("open-sesame")).is_ok());
     assert!(with(Some("broker"), Some("hunter2")).is_ok());
@@ -62,7 +58,7 @@ fn users_and_passwords_are_told_apart_without_showing_them() {
 #[test]
 fn info_is_not_needed() {
     let server = RedisOptions::default().acl("user default on nopass ~* &* -@all +publish +role\n").start();
-    let link = connect(settings(tcp(server.port()))).unwrap();
+    let link = connect(tcp(&server)).unwrap();
     assert_eq!(link.server(), &ServerInfo::default());
 }
 
@@ -70,15 +66,33 @@ fn info_is_not_needed() {
 fn a_replica_is_refused() {
     let master = RedisServer::start();
     let replica = RedisOptions::default().replica_of(master.port()).start();
-    let error = connect(settings(tcp(replica.port()))).unwrap_err();
+    let error = connect(tcp(&replica)).unwrap_err();
     assert!(matches!(&error, RedisError::NotMaster { role, .. } if role == "replica"), "{error}");
+}
+
+#[test]
+fn a_server_that_is_still_loading_is_asked_again_later() {
+    // Slow to load, and willing to answer meanwhile.
+    let slow = RedisOptions::default().with("--key-load-delay", "2000").with("--loading-process-events-interval-bytes", "1024");
+    let mut server = slow.start();
+    let pairs: Vec<String> = (0..2000).map(|n| n.to_string()).collect();
+    let _: () = query(&server, &[&["MSET"], &pairs.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat());
+    let _: () = query(&server, &["SAVE"]);
+    server.restart();
+    let error = connect(tcp(&server)).unwrap_err();
+    assert!(matches!(error, RedisError::Loading { .. }), "{error}");
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while connect(tcp(&server)).is_err() && Instant::now() < deadline {
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(query::<u64>(&server, &["DBSIZE"]), 1000);
 }
 
 #[test]
 fn a_full_server_says_so() {
     let server = RedisOptions::default().with("--maxclients", "1").start();
-    let _held = connect(settings(tcp(server.port()))).unwrap();
-    let error = connect(settings(tcp(server.port()))).unwrap_err();
+    let _held = connect(tcp(&server)).unwrap();
+    let error = connect(tcp(&server)).unwrap_err();
     // The refusal may overtake our login, or be lost in the reset that follows it.
     assert!(matches!(error, RedisError::Full { .. } | RedisError::Closed { .. }), "{error}");
 }
@@ -88,9 +102,9 @@ fn what_is_not_redis_is_told_from_what_is_not_there() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = listener.local_addr().unwrap().port();
     let web = std::thread::spawn(move || listener.accept().unwrap().0.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n"));
-    assert!(matches!(connect(settings(tcp(port))).unwrap_err(), RedisError::Protocol { .. }));
+    assert!(matches!(connect(settings(at(port))).unwrap_err(), RedisError::Protocol { .. }));
     web.join().unwrap().unwrap();
-    assert!(matches!(connect(settings(tcp(port))).unwrap_err(), RedisError::Unreachable { refused: true, .. }));
+    assert!(matches!(connect(settings(at(port))).unwrap_err(), RedisError::Unreachable { refused: true, .. }));
     let nowhere = settings(RedisPlace::Unix("/nonexistent/redis.sock".into()));
     assert!(matches!(connect(nowhere).unwrap_err(), RedisError::Unreachable { refused: true, .. }));
 }
@@ -98,7 +112,7 @@ fn what_is_not_redis_is_told_from_what_is_not_there() {
 #[test]
 fn a_mute_server_is_given_up_in_time_and_a_stop_ends_the_wait() {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let place = tcp(listener.local_addr().unwrap().port());
+    let place = at(listener.local_addr().unwrap().port());
     let began = Instant::now();
     assert!(matches!(connect(settings(place.clone())).unwrap_err(), RedisError::Silent { .. }));
     assert!(began.elapsed() < LOGIN_WITHIN + Duration::from_millis(500), "{:?}", began.elapsed());
@@ -113,47 +127,24 @@ fn a_mute_server_is_given_up_in_time_and_a_stop_ends_the_wait() {
 
 #[test]
 fn sentinels_lead_to_the_master() {
-    let master = RedisServer::start();
-    // Sentinel mode rewrites its configuration file, so it needs one.
-    let dir = tempfile::tempdir().unwrap();
-    let file = dir.path().join("sentinel.conf");
-    std::fs::write(&file, format!("sentinel monitor hub 127.0.0.1 {} 1\n", master.port())).unwrap();
-    let sentinel = RedisOptions::default().sentinel(&file).start();
-    let dead = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let nodes = vec![("127.0.0.1".to_owned(), dead), ("127.0.0.1".to_owned(), sentinel.port())];
-    let of = |master: &str| settings(RedisPlace::Sentinel { master: master.to_owned(), nodes: nodes.clone() });
-    assert_eq!(connect(of("hub")).unwrap().peer().unwrap().port(), master.port());
-    let error = connect(of("other")).unwrap_err();
+    let (master, mut dead) = (RedisServer::start(), RedisServer::start());
+    dead.kill();
+    let (sentinel, _dir) = sentinel(&master);
+    assert_eq!(connect(behind(&[&dead, &sentinel], "hub")).unwrap().peer().unwrap().port(), master.port());
+    let error = connect(behind(&[&dead, &sentinel], "other")).unwrap_err();
     assert!(matches!(&error, RedisError::Sentinel { cause, .. } if cause.contains("does not know")), "{error}");
-}
-
-/// Certificates for 127.0.0.1 signed by a CA of our own: the CA file, the chain and the key.
-pub fn certificates(dir: &Path) -> (std::path::PathBuf, std::path::PathBuf, std::path::PathBuf) {
-    let ca_key = rcgen::KeyPair::generate().unwrap();
-    let mut ca = rcgen::CertificateParams::new(Vec::<String>::new()).unwrap();
-    ca.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    let ca_cert = ca.self_signed(&ca_key).unwrap();
-    let issuer = rcgen::Issuer::new(ca, ca_key);
-    let key = rcgen::KeyPair::generate().unwrap();
-    let cert = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned(), "localhost".to_owned()]).unwrap().signed_by(&key, &issuer).unwrap();
-    let paths = (dir.join("ca.pem"), dir.join("cert.pem"), dir.join("key.pem"));
-    std::fs::write(&paths.0, ca_cert.pem()).unwrap();
-    std::fs::write(&paths.1, cert.pem()).unwrap();
-    std::fs::write(&paths.2, key.serialize_pem()).unwrap();
-    paths
 }
 
 #[test]
 fn tls_trusts_the_given_ca_alone() {
-    let dir = tempfile::tempdir().unwrap();
-    let (ca, cert, key) = certificates(dir.path());
-    let server = RedisOptions::default().tls(&cert, &key, &ca).start();
+    let ours = certificates();
+    let server = RedisOptions::default().tls(&ours.chain, &ours.key, &ours.ca).start();
     let place = RedisPlace::Tls { host: "127.0.0.1".to_owned(), port: server.port() };
-    assert!(connect(RedisSettings { ca_file: Some(ca), ..settings(place.clone()) }).is_ok());
+    assert!(connect(RedisSettings { ca_file: Some(ours.ca), ..settings(place.clone()) }).is_ok());
     let untrusted = connect(settings(place.clone())).unwrap_err();
     assert!(matches!(&untrusted, RedisError::Tls { cause, .. } if cause.contains("UnknownIssuer")), "{untrusted}");
-    let missing = connect(RedisSettings { ca_file: Some(dir.path().join("none.pem")), ..settings(place) }).unwrap_err();
+    let missing = connect(RedisSettings { ca_file: Some(ours.dir.path().join("none.pem")), ..settings(place) }).unwrap_err();
     assert!(matches!(&missing, RedisError::Tls { .. }), "{missing}");
-    let plain = connect(settings(tcp(server.port()))).unwrap_err();
+    let plain = connect(tcp(&server)).unwrap_err();
     assert!(matches!(plain, RedisError::Protocol { .. } | RedisError::Closed { .. }), "{plain}");
 }

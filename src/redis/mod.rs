@@ -8,9 +8,12 @@
 //! | `outlet`, `dial` | the non-blocking way out for one handler, and who dials for it |
 //! | `session` | a blocking connection of the redis crate, for the two below |
 //! | `subscriber` | what bots publish to us |
+//! | `control`, `backlog` | everything slow and rare, and what of it waits for Redis |
 //!
 //! Must not know markets, orders, or what the channels and keys are called.
 
+mod backlog;
+mod control;
 mod dial;
 mod error;
 mod link;
@@ -20,11 +23,14 @@ pub mod resp;
 mod session;
 mod subscriber;
 
+pub use control::{Answer, ControlCommand, ControlEvent, ControlStats, run_control};
 pub use error::{Pace, RedisError};
 pub use link::{Connector, LOGIN_WITHIN, Link, ServerInfo};
 pub use outlet::{Outlet, OutletStats, Pumped};
 pub use subscriber::{Inbound, MAX_PAYLOAD, SubscriberStats, run_subscriber};
 
+#[cfg(test)]
+mod fixtures;
 #[cfg(test)]
 #[path = "../../tests/support/redis_server.rs"]
 mod test_server;

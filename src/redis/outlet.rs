@@ -162,7 +162,11 @@ impl Outlet {
             self.take_link(now, &mut pumped);
         }
         if self.up.is_some() {
-            if let Err(error) = self.turn(now, &mut pumped) {
+            let turned = match self.dialling.take(now) {
+                Ok(Err(moved)) => Err(moved),
+                _ => self.turn(now, &mut pumped),
+            };
+            if let Err(error) = turned {
                 self.lose(error, now, &mut pumped);
             }
         } else {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::config::RedisPlace;
-use crate::redis::link::tests::{certificates, settings};
+use crate::redis::fixtures::{behind, bot, certificates, promote, query, sentinel, settings, tcp};
 use crate::redis::test_server::{RedisOptions, RedisServer};
 use crate::runtime::{Secret, Stop, StopKind};
 
@@ -17,10 +17,6 @@ struct Rig {
     stop: Stop,
     slowest_pump: Duration,
     total: Pumped,
-}
-
-fn tcp(server: &RedisServer) -> RedisSettings {
-    settings(RedisPlace::Tcp { host: "127.0.0.1".to_owned(), port: server.port() })
 }
 
 impl Rig {
@@ -69,7 +65,7 @@ impl Rig {
 
 /// A subscriber of the redis crate that has subscribed when this returns, and sends on what it hears.
 fn listen(server: &RedisServer, channel: &str) -> mpsc::Receiver<String> {
-    let mut connection = ::redis::Client::open(server.url()).unwrap().get_connection().unwrap();
+    let mut connection = bot(server);
     let (give, heard) = mpsc::channel();
     let (ready, is_ready) = mpsc::channel();
     let channel = channel.to_owned();
@@ -87,14 +83,9 @@ fn listen(server: &RedisServer, channel: &str) -> mpsc::Receiver<String> {
     heard
 }
 
-fn query(server: &RedisServer, command: &[&str]) -> ::redis::Value {
-    let mut connection = ::redis::Client::open(server.url()).unwrap().get_connection().unwrap();
-    ::redis::cmd(command[0]).arg(&command[1..]).query(&mut connection).unwrap()
-}
-
 /// The id of our connection, from `CLIENT LIST`.
 fn client_id(server: &RedisServer, name: &str) -> String {
-    let list: String = ::redis::from_redis_value(query(server, &["CLIENT", "LIST"])).unwrap();
+    let list: String = query(server, &["CLIENT", "LIST"]);
     let line = list.lines().find(|line| line.contains(&format!("name={name} "))).unwrap();
     line.split(' ').find_map(|field| field.strip_prefix("id=")).unwrap().to_owned()
 }
@@ -190,7 +181,7 @@ fn client_kill_costs_one_reconnect_and_nothing_that_is_queued_later() {
     let server = RedisServer::start();
     let heard = listen(&server, "x");
     let mut rig = Rig::up(tcp(&server));
-    query(&server, &["CLIENT", "KILL", "ID", &client_id(&server, "alpaca-broker-test")]);
+    let _: ::redis::Value = query(&server, &["CLIENT", "KILL", "ID", &client_id(&server, "alpaca-broker-test")]);
     assert!(rig.until(LONG, |_, pumped| pumped.lost.is_some()));
     assert!(matches!(rig.outlet.trouble(), Some(RedisError::Closed { .. })));
     assert!(rig.until(LONG, |_, pumped| pumped.connected));
@@ -216,7 +207,7 @@ fn a_refused_channel_is_counted_and_the_others_go_on() {
 fn a_demoted_master_is_left() {
     let (server, other) = (RedisServer::start(), RedisServer::start());
     let mut rig = Rig::up(tcp(&server));
-    query(&server, &["REPLICAOF", "127.0.0.1", &other.port().to_string()]);
+    let _: ::redis::Value = query(&server, &["REPLICAOF", "127.0.0.1", &other.port().to_string()]);
     // A publishing handler is told nothing by PUBLISH itself; only the ROLE in between can tell.
     let lost = rig.until(Duration::from_secs(3), |rig, pumped| {
         if rig.outlet.unanswered() == 0 && rig.outlet.is_up() {
@@ -226,8 +217,25 @@ fn a_demoted_master_is_left() {
     });
     assert!(lost && matches!(rig.outlet.trouble(), Some(RedisError::NotMaster { .. })), "{:?}", rig.outlet.trouble());
     assert_eq!(rig.total.errors, 0);
-    query(&server, &["REPLICAOF", "NO", "ONE"]);
+    let _: ::redis::Value = query(&server, &["REPLICAOF", "NO", "ONE"]);
     assert!(rig.until(LONG, |_, pumped| pumped.connected));
+}
+
+#[test]
+fn a_master_that_the_sentinels_have_left_is_left_though_it_knows_nothing() {
+    let (old, new) = (RedisServer::start(), RedisServer::start());
+    let (sentinel, _dir) = sentinel(&old);
+    let mut rig = Rig::up(behind(&[&sentinel], "hub"));
+    promote(&sentinel, &new);
+    assert!(rig.until(Duration::from_secs(3), |_, pumped| pumped.lost.is_some()));
+    assert!(matches!(rig.outlet.trouble(), Some(RedisError::NotMaster { .. })), "{:?}", rig.outlet.trouble());
+    assert!(rig.until(LONG, |_, pumped| pumped.connected));
+    let heard = listen(&new, "x");
+    rig.publish("x", "to the new one");
+    assert!(rig.until(LONG, |rig, _| rig.outlet.unanswered() == 0));
+    assert_eq!(heard.recv_timeout(LONG).unwrap(), "to the new one");
+    drop(sentinel);
+    assert!(!rig.until(Duration::from_millis(2200), |_, pumped| pumped.lost.is_some()), "sentinels that are away move nobody");
 }
 
 #[test]
@@ -250,7 +258,7 @@ fn a_slow_server_is_not_left() {
     let server = RedisServer::start();
     let mut rig = Rig::up(tcp(&server));
     for _ in 0..4 {
-        query(&server, &["CLIENT", "PAUSE", "400", "ALL"]);
+        let _: ::redis::Value = query(&server, &["CLIENT", "PAUSE", "400", "ALL"]);
         rig.publish("x", "y");
         assert!(rig.until(LONG, |rig, _| rig.outlet.unanswered() == 0));
     }
@@ -268,11 +276,10 @@ fn a_wrong_password_is_told_and_not_hammered() {
 
 #[test]
 fn tls_and_unix_sockets_publish_too() {
-    let dir = tempfile::tempdir().unwrap();
-    let (ca, cert, key) = certificates(dir.path());
-    let tls = RedisOptions::default().tls(&cert, &key, &ca).start();
+    let ours = certificates();
+    let tls = RedisOptions::default().tls(&ours.chain, &ours.key, &ours.ca).start();
     let unix = RedisOptions::default().unix().start();
-    let over_tls = RedisSettings { ca_file: Some(ca), ..settings(RedisPlace::Tls { host: "localhost".to_owned(), port: tls.port() }) };
+    let over_tls = RedisSettings { ca_file: Some(ours.ca), ..settings(RedisPlace::Tls { host: "localhost".to_owned(), port: tls.port() }) };
     for settings in [over_tls, settings(RedisPlace::Unix(unix.socket()))] {
         let mut rig = Rig::up(settings);
         let payload = "p".repeat(700);

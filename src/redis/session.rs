@@ -29,6 +29,14 @@ pub(super) enum Failure {
     Broken(RedisError),
 }
 
+impl Failure {
+    pub(super) fn into_error(self) -> RedisError {
+        match self {
+            Failure::Refused(_, error) | Failure::Broken(error) => error,
+        }
+    }
+}
+
 pub(super) struct Session {
     connection: Connection,
     place: String,
@@ -62,7 +70,7 @@ impl Session {
         // A name is worth having, not worth failing for: an error reply is ignored, a broken connection is not.
         let named = ::redis::cmd("CLIENT").arg("SETNAME").arg(connector.client_name()).exec(&mut connection);
         match named {
-            Err(error) if error.is_io_error() => return Err(failed(error)),
+            Err(error) if error.is_io_error() => Err(failed(error)),
             _ => Ok(Session { connection, place, server }),
         }
     }
@@ -100,8 +108,8 @@ impl Session {
     }
 
     /// One command, one answer.
-    pub(super) fn ask(&mut self, name: &'static str, command: Cmd) -> Result<Value, Failure> {
-        let mut answers = self.exchange(name, &[command]).map_err(Failure::Broken)?;
+    pub(super) fn ask(&mut self, name: &'static str, command: &Cmd) -> Result<Value, Failure> {
+        let mut answers = self.exchange(name, std::slice::from_ref(command)).map_err(Failure::Broken)?;
         answers.pop().unwrap_or_else(|| Err(Failure::Broken(RedisError::Closed { place: self.place.clone(), cause: "no answer".to_owned() })))
     }
 

@@ -66,7 +66,7 @@ pub fn run_subscriber(settings: Arc<RedisSettings>, channels: Vec<String>, inbox
     let (mut pacer, mut hush) = (Pacer::new(fastrand::u64(..)), Hush::default());
     loop {
         let (error, lasted) = match Session::open(&connector, &listener.token) {
-            Ok(session) => listener.listen(session),
+            Ok(session) => listener.listen(session, &connector),
             Err(error) => (End::Redis(error), None),
         };
         let End::Redis(error) = error else { return };
@@ -112,7 +112,7 @@ struct Listener {
 
 impl Listener {
     /// Why it ended, and how long the subscription stood, if it ever did.
-    fn listen(&self, mut session: Session) -> (End, Option<Duration>) {
+    fn listen(&self, mut session: Session, connector: &Connector) -> (End, Option<Duration>) {
         let place = session.place().to_owned();
         let mut pubsub = session.connection().as_pubsub();
         let mut since = None;
@@ -121,7 +121,7 @@ impl Listener {
             self.stats.connects.add(1);
             self.stats.up.set(1);
             self.tell(Inbound::Connected)?;
-            self.hear(&mut pubsub, &place)
+            self.hear(&mut pubsub, &place, connector)
         });
         let _ = pubsub.set_read_timeout(Some(GOODBYE_WITHIN));
         (end.err().unwrap_or(End::Done), since.map(|since| since.elapsed()))
@@ -152,7 +152,7 @@ impl Listener {
         }
     }
 
-    fn hear(&self, pubsub: &mut PubSub<'_>, place: &str) -> Result<(), End> {
+    fn hear(&self, pubsub: &mut PubSub<'_>, place: &str, connector: &Connector) -> Result<(), End> {
         let mut heard = Instant::now();
         loop {
             if !self.token.is_running() {
@@ -167,6 +167,9 @@ impl Listener {
                 Err(error) if error.is_timeout() => {
                     if heard.elapsed() >= ASK_AFTER {
                         self.ask(pubsub, place)?;
+                        if let Some(moved) = connector.moved_from(place, &self.token) {
+                            return Err(moved.into());
+                        }
                         heard = Instant::now();
                     }
                 }

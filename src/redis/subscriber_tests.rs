@@ -4,7 +4,7 @@ use crossbeam_channel::{Receiver, bounded};
 
 use super::*;
 use crate::config::RedisPlace;
-use crate::redis::link::tests::{certificates, settings};
+use crate::redis::fixtures::{behind, bot, certificates, promote, sentinel, settings, tcp};
 use crate::redis::test_server::{RedisOptions, RedisServer};
 use crate::runtime::{Stop, StopKind, Task, Threads};
 
@@ -37,14 +37,6 @@ impl Rig {
         self.stop.stop(StopKind::Shutdown);
         self.task.take().unwrap().join_within(patience).unwrap();
     }
-}
-
-fn tcp(server: &RedisServer) -> RedisSettings {
-    settings(RedisPlace::Tcp { host: "127.0.0.1".to_owned(), port: server.port() })
-}
-
-fn bot(server: &RedisServer) -> ::redis::Connection {
-    ::redis::Client::open(server.url()).unwrap().get_connection().unwrap()
 }
 
 fn publish(connection: &mut ::redis::Connection, channel: &str, payload: &[u8]) -> u64 {
@@ -132,6 +124,20 @@ fn a_full_inbox_drops_and_counts_and_a_stop_is_seen_all_the_same() {
 }
 
 #[test]
+fn follows_the_sentinels_to_a_new_master() {
+    let (old, new) = (RedisServer::start(), RedisServer::start());
+    let (sentinel, _dir) = sentinel(&old);
+    let mut rig = Rig::new(behind(&[&sentinel], "hub"), 4);
+    assert_eq!(rig.next(), Inbound::Connected);
+    promote(&sentinel, &new);
+    assert!(matches!(rig.next(), Inbound::Lost(_)));
+    assert_eq!(rig.next(), Inbound::Connected);
+    assert_eq!(publish(&mut bot(&new), CHANNELS[0], b"x"), 1);
+    assert_eq!(rig.next(), message(CHANNELS[0], b"x"));
+    rig.end_within(Duration::from_millis(700));
+}
+
+#[test]
 fn a_refused_subscription_is_not_taken_for_silence() {
     let server = RedisOptions::default().acl("user default on nopass ~* resetchannels &BROKER_REGISTRATION +@all\n").start();
     let mut rig = Rig::new(RedisSettings { db: 1, ..tcp(&server) }, 4);
@@ -143,11 +149,10 @@ fn a_refused_subscription_is_not_taken_for_silence() {
 
 #[test]
 fn waits_for_a_server_that_comes_late_and_speaks_tls() {
-    let dir = tempfile::tempdir().unwrap();
-    let (ca, cert, key) = certificates(dir.path());
-    let mut server = RedisOptions::default().tls(&cert, &key, &ca).start();
+    let ours = certificates();
+    let mut server = RedisOptions::default().tls(&ours.chain, &ours.key, &ours.ca).start();
     server.kill();
-    let over_tls = RedisSettings { ca_file: Some(ca), ..settings(RedisPlace::Tls { host: "localhost".to_owned(), port: server.port() }) };
+    let over_tls = RedisSettings { ca_file: Some(ours.ca), ..settings(RedisPlace::Tls { host: "localhost".to_owned(), port: server.port() }) };
     let mut rig = Rig::new(over_tls, 4);
     assert!(rig.heard.recv_timeout(Duration::from_millis(200)).is_err());
     server.restart();
