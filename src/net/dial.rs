@@ -72,12 +72,13 @@ impl Dialer {
         self.handshake(tcp, &to.host, token)
     }
 
-    /// A unix socket, where there is nothing to resolve and nothing to wait for.
+    /// A unix socket, where there is nothing to resolve and nothing to wait for: a listener with a full queue refuses.
     pub fn dial_unix(&self, path: &Path) -> Result<Transport, DialError> {
         let failed = |cause| DialError::Connect { address: path.display().to_string(), cause };
-        let unix = UnixStream::connect(path).map_err(failed)?;
-        unix.set_nonblocking(true).map_err(failed)?;
-        Ok(Transport::Unix(unix))
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None).map_err(failed)?;
+        socket.set_nonblocking(true).map_err(failed)?;
+        socket.connect(&SockAddr::unix(path).map_err(failed)?).map_err(failed)?;
+        Ok(Transport::Unix(UnixStream::from(socket)))
     }
 
     fn resolve(&self, host: &str, port: u16, token: &StopToken) -> Result<Vec<SocketAddr>, DialError> {
@@ -228,6 +229,23 @@ mod tests {
         assert!(dialer().dial(&to, &stop.token()).is_ok());
         drop(listener);
         assert!(matches!(dialer().dial(&to, &stop.token()), Err(DialError::Connect { .. })));
+    }
+
+    #[test]
+    fn a_unix_listener_that_hangs_does_not_hold_the_caller() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("socket");
+        let listener = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
+        listener.bind(&SockAddr::unix(&path).unwrap()).unwrap();
+        listener.listen(2).unwrap();
+        let (dialer, mut held) = (dialer(), Vec::new());
+        let error = loop {
+            match dialer.dial_unix(&path) {
+                Ok(transport) => held.push(transport),
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(&error, DialError::Connect { cause, .. } if cause.kind() == io::ErrorKind::WouldBlock), "{error}");
     }
 
     #[test]

@@ -94,9 +94,9 @@ impl RedisError {
             DialError::Stopped => RedisError::Stopped,
             DialError::Resolve { cause, .. } => RedisError::Unreachable { place, cause, refused: false },
             DialError::Connect { cause, .. } => {
-                use std::io::ErrorKind::{ConnectionRefused, NotFound, TimedOut};
-                // A unix socket that is not there yet is the same as a refused port.
-                let refused = matches!(cause.kind(), ConnectionRefused | NotFound | TimedOut);
+                use std::io::ErrorKind::{ConnectionRefused, NotFound, TimedOut, WouldBlock};
+                // A unix socket that is not there yet, or whose queue is full, is the same as a refused port.
+                let refused = matches!(cause.kind(), ConnectionRefused | NotFound | TimedOut | WouldBlock);
                 RedisError::Unreachable { place, cause: cause.to_string(), refused }
             }
             DialError::Tls { cause, .. } => RedisError::Tls { place, cause },
