@@ -230,7 +230,7 @@ fn words_that_redis_refuses_for_now_are_written_later() {
 
 #[test]
 fn a_denied_command_is_an_answer_and_the_connection_stands() {
-    let acl = "user default off\nuser broker on >hunter2 ~* &* +@all -pubsub|numsub\n";
+    let acl = "user default off\nuser broker on >hunter2 ~* &* +@all -pubsub\n";
     let server = RedisOptions::default().acl(acl).start();
     let login = |user: &str, password: &str| RedisSettings { username: Some(user.to_owned()), password: Some(Secret::new(password)), ..tcp(&server) };
     let mut rig = Rig::up(login("broker", "hunter2"));

@@ -233,7 +233,7 @@ fn launch(options: &RedisOptions, dir: &Path, port: u16) -> Child {
         command.arg("--aclfile").arg(dir.join("users.acl"));
     }
     if let Some(master) = options.replica_of {
-        command.args(["--replicaof", &format!("127.0.0.1 {master}")]);
+        command.args(["--replicaof", "127.0.0.1", &master.to_string()]);
     }
     command.args(&options.more);
     let quiet = command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
