@@ -79,6 +79,8 @@ pub struct MarketData {
     pub secret_key: Secret,
     /// The stream host, without `/v2/iex`.
     pub host: Endpoint,
+    /// The market-data REST host, without `/v2`.
+    pub rest: Endpoint,
     pub stock_feed: StockFeed,
     pub crypto_venue: CryptoVenue,
     pub codec: Codec,

@@ -1,0 +1,172 @@
+//! Reading typed values out of the tree: every reader says where, what was found and what is allowed.
+//!
+//! Must not know which sections there are.
+
+use std::fmt::Display;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
+
+use super::dotenv::{Variable, Variables};
+use super::problem::{Report, nearest};
+use super::yaml::{Node, What};
+
+/// One text an operator gave, from a variable or from the file.
+#[derive(Debug, Clone)]
+pub(super) struct Given {
+    pub at: String,
+    pub text: String,
+    /// Written without quotes and taken for a number or a truth value.
+    pub plain: bool,
+    hidden: bool,
+}
+
+impl Given {
+    pub fn of_variable(name: &str, variable: &Variable) -> Given {
+        let hidden = ["KEY", "SECRET", "PASSWORD", "REDIS_URL"].iter().any(|word| name.contains(word));
+        Given { at: variable.at.clone(), text: variable.value.clone(), plain: false, hidden }
+    }
+
+    /// The value for a message: short, without control characters, and not at all if it may hold a secret.
+    pub fn found(&self) -> String {
+        if self.hidden || self.text.contains('@') {
+            return "found a value that is not shown".to_owned();
+        }
+        let short: String = self.text.chars().take(40).map(|c| if c.is_control() { '?' } else { c }).collect();
+        let dots = if self.text.chars().count() > 40 { "…" } else { "" };
+        format!("found '{short}{dots}'")
+    }
+
+    pub fn refuse(&self, report: &mut Report, allowed: impl Display) {
+        report.refuse(self.at.clone(), format!("{}, allowed is {allowed}", self.found()));
+    }
+
+    /// By one of its names, in any case.
+    pub fn choose<T: Copy>(&self, names: &[(&str, T)], report: &mut Report) -> Option<T> {
+        let chosen = names.iter().find(|(name, _)| name.eq_ignore_ascii_case(&self.text)).map(|(_, value)| *value);
+        if chosen.is_none() {
+            let list: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+            self.refuse(report, list.join(", "));
+        }
+        chosen
+    }
+
+    pub fn number<T: Copy + PartialOrd + Display + FromStr>(&self, range: RangeInclusive<T>, kind: &str, report: &mut Report) -> Option<T> {
+        let number = self.text.trim().parse().ok().filter(|n| range.contains(n));
+        if number.is_none() {
+            self.refuse(report, format!("{kind} from {} to {}", range.start(), range.end()));
+        }
+        number
+    }
+
+    pub fn whole<T: Copy + PartialOrd + Display + FromStr>(&self, range: RangeInclusive<T>, report: &mut Report) -> Option<T> {
+        self.number(range, "a whole number", report)
+    }
+
+    pub fn truth(&self, report: &mut Report) -> Option<bool> {
+        let names = [("true", true), ("false", false), ("yes", true), ("no", false), ("on", true), ("off", false), ("1", true), ("0", false)];
+        let value = names.iter().find(|(name, _)| name.eq_ignore_ascii_case(&self.text)).map(|(_, value)| *value);
+        if value.is_none() {
+            self.refuse(report, "true or false");
+        }
+        value
+    }
+}
+
+/// A mapping of the file, emptied key by key; what is left at the end nobody knows.
+#[derive(Debug, Default)]
+pub(super) struct Section {
+    /// Where the mapping stands; empty when there is no file.
+    pub at: String,
+    entries: Vec<(String, Node)>,
+    known: Vec<&'static str>,
+}
+
+impl Section {
+    /// `None`, and a mistake, when there is something else than a mapping.
+    pub fn new(node: Node, report: &mut Report) -> Option<Section> {
+        let found = match node.what {
+            What::Map(entries) => return Some(Section { at: node.at, entries, known: Vec::new() }),
+            What::Nothing => return Some(Section { at: node.at, ..Section::default() }),
+            What::List(_) => "a list",
+            What::Text(_) | What::Plain(_) | What::Hidden(_) => "a single value",
+        };
+        report.refuse(node.at, format!("found {found}, allowed are keys with values"));
+        None
+    }
+
+    pub fn take(&mut self, key: &'static str) -> Option<Node> {
+        self.known.push(key);
+        let at = self.entries.iter().position(|(name, _)| name == key)?;
+        Some(self.entries.remove(at).1)
+    }
+
+    pub fn section(&mut self, key: &'static str, report: &mut Report) -> Section {
+        self.take(key).and_then(|node| Section::new(node, report)).unwrap_or_default()
+    }
+
+    /// A single value of the file; an empty text stays one, `key:` without a value is absent.
+    pub fn text(&mut self, key: &'static str, report: &mut Report) -> Option<Given> {
+        self.take(key).and_then(|node| single(node, report))
+    }
+
+    /// The variable, else the file's value; empty ones count as absent.
+    pub fn pick(&mut self, key: &'static str, variables: &Variables, name: &str, report: &mut Report) -> Option<Given> {
+        let of_file = self.text(key, report).filter(|given| !given.text.is_empty());
+        variables.get(name).map(|variable| Given::of_variable(name, variable)).or(of_file)
+    }
+
+    pub fn finish(self, report: &mut Report) {
+        for (key, node) in self.entries {
+            let hint = match nearest(&key, self.known.iter().copied()) {
+                Some(meant) => format!("did you mean '{meant}'?"),
+                None => {
+                    let mut known = self.known.clone();
+                    known.sort_unstable();
+                    format!("known here are {}", known.join(", "))
+                }
+            };
+            report.refuse(node.at, format!("unknown key; {hint}"));
+        }
+    }
+}
+
+/// A node that must hold one value.
+pub(super) fn single(node: Node, report: &mut Report) -> Option<Given> {
+    match node.what {
+        What::Nothing => None,
+        What::Text(text) => Some(Given { at: node.at, text, plain: false, hidden: false }),
+        What::Plain(text) => Some(Given { at: node.at, text, plain: true, hidden: false }),
+        What::Hidden(text) => Some(Given { at: node.at, text, plain: false, hidden: true }),
+        What::List(_) => {
+            report.refuse(node.at, "found a list, allowed is a single value");
+            None
+        }
+        What::Map(_) => {
+            report.refuse(node.at, "found keys with values, allowed is a single value");
+            None
+        }
+    }
+}
+
+/// A list, or one text with commas between the items; without its empty items.
+pub(super) fn items(node: Option<Node>, report: &mut Report) -> Vec<Given> {
+    match node {
+        Some(Node { what: What::List(nodes), .. }) => nodes
+            .into_iter()
+            .filter_map(|item| {
+                if matches!(item.what, What::Nothing) {
+                    report.refuse(item.at, "found nothing; write the name in quotes if it is NULL");
+                    return None;
+                }
+                single(item, report)
+            })
+            .collect(),
+        Some(node) => single(node, report).map(|given| split(&given)).unwrap_or_default(),
+        None => Vec::new(),
+    }
+}
+
+pub(super) fn split(given: &Given) -> Vec<Given> {
+    let parts = given.text.split(',').map(str::trim).filter(|part| !part.is_empty());
+    parts.map(|part| Given { text: part.to_owned(), ..given.clone() }).collect()
+}
