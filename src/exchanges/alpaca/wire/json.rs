@@ -1,0 +1,271 @@
+//! JSON frames: a scanner for the plain objects that make up nearly all traffic, and serde_json for everything odd.
+//!
+//! The scanner takes a subset of JSON and reads it as serde_json would: an object of plain strings, numbers and flat
+//! lists. At anything else (an escape, a nested value, a literal, a key twice, an error) it gives the whole object over
+//! to serde_json from its first byte, whose word is final.
+
+use std::borrow::Cow;
+
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
+use serde_json::value::RawValue;
+
+use super::{Field, Key, Record, Sink};
+use crate::model::{Digits, Timestamp};
+
+/// A value's own JSON text, quotes included.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct JsonField<'a>(&'a str);
+
+impl<'a> Field<'a> for JsonField<'a> {
+    fn text(self, escaped: bool) -> Option<Cow<'a, str>> {
+        let inner = self.0.strip_prefix('"')?.strip_suffix('"')?;
+        if escaped && inner.contains('\\') {
+            return serde_json::from_str(self.0).ok().map(Cow::Owned);
+        }
+        Some(Cow::Borrowed(inner))
+    }
+
+    fn digits(self) -> Option<Digits> {
+        Digits::parse(self.0).ok()
+    }
+
+    fn time(self) -> Option<Timestamp> {
+        let inner = self.0.strip_prefix('"')?.strip_suffix('"')?;
+        if inner.contains('\\') {
+            return serde_json::from_str::<String>(self.0).ok()?.parse().ok();
+        }
+        inner.parse().ok()
+    }
+
+    fn integer(self) -> Option<i64> {
+        self.0.parse().ok()
+    }
+
+    fn texts(self) -> Option<Vec<String>> {
+        serde_json::from_str(self.0).ok()
+    }
+}
+
+pub fn read(text: &str, sink: &mut impl Sink) -> u64 {
+    read_with(text, true, sink)
+}
+
+/// With `scan` off every object goes to serde_json: what the tests compare the scanner with.
+pub fn read_with(text: &str, scan: bool, sink: &mut impl Sink) -> u64 {
+    let mut scanner = Scanner { text, bytes: text.as_bytes(), at: 0 };
+    let mut record = Record::new();
+    let mut malformed = 0;
+    scanner.skip_space();
+    if !scanner.take(b'[') {
+        return 1;
+    }
+    loop {
+        scanner.skip_space();
+        let start = scanner.at;
+        record.clear();
+        if scan && scanner.plain_object(&mut record).is_some() {
+            sink.message(&record);
+        } else {
+            let Some((raw, end)) = whole_value(text, start) else { return malformed + 1 };
+            scanner.at = end;
+            record.clear();
+            if odd_object(raw, &mut record) {
+                sink.message(&record);
+            } else {
+                malformed += 1;
+            }
+        }
+        scanner.skip_space();
+        if scanner.take(b']') {
+            break;
+        }
+        if !scanner.take(b',') {
+            return malformed + 1;
+        }
+    }
+    scanner.skip_space();
+    if scanner.at == text.len() { malformed } else { malformed + 1 }
+}
+
+/// The value that starts at `start`, and where it ends; `None` at a syntax error. Iterative: depth costs no stack.
+fn whole_value(text: &str, start: usize) -> Option<(&RawValue, usize)> {
+    let mut values = serde_json::Deserializer::from_str(text.get(start..)?).into_iter::<&RawValue>();
+    let raw = values.next()?.ok()?;
+    Some((raw, start + values.byte_offset()))
+}
+
+/// False when the value is no object or names a known field twice.
+fn odd_object<'a>(raw: &'a RawValue, record: &mut Record<JsonField<'a>>) -> bool {
+    record.escaped = true;
+    serde_json::Deserializer::from_str(raw.get()).deserialize_map(Fields(record)).is_ok()
+}
+
+struct Fields<'r, 'a>(&'r mut Record<JsonField<'a>>);
+
+impl<'a> Visitor<'a> for Fields<'_, 'a> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'a>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key_seed(KeySeed)? {
+            let raw: &'a RawValue = map.next_value()?;
+            let Some(key) = key else { continue };
+            if raw.get() != "null" && !self.0.put(key, JsonField(raw.get())) {
+                return Err(A::Error::custom("a field twice"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Recognises a key without keeping it.
+struct KeySeed;
+
+impl<'de> DeserializeSeed<'de> for KeySeed {
+    type Value = Option<Key>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Option<Key>, D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for KeySeed {
+    type Value = Option<Key>;
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a field name")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Option<Key>, E> {
+        Ok(Key::of(text.as_bytes()))
+    }
+}
+
+struct Scanner<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl<'a> Scanner<'a> {
+    #[inline]
+    fn peek(&self) -> u8 {
+        self.bytes.get(self.at).copied().unwrap_or(0)
+    }
+
+    #[inline]
+    fn take(&mut self, byte: u8) -> bool {
+        let there = self.peek() == byte;
+        self.at += usize::from(there);
+        there
+    }
+
+    #[inline]
+    fn skip_space(&mut self) {
+        while matches!(self.peek(), b' ' | b'\n' | b'\r' | b'\t') {
+            self.at += 1;
+        }
+    }
+
+    /// `None` at anything that is not plain; the position is then of no meaning.
+    fn plain_object(&mut self, record: &mut Record<JsonField<'a>>) -> Option<()> {
+        if !self.take(b'{') {
+            return None;
+        }
+        loop {
+            self.skip_space();
+            let key = self.at;
+            self.string()?;
+            let key = Key::of(self.bytes.get(key + 1..self.at - 1)?);
+            self.skip_space();
+            if !self.take(b':') {
+                return None;
+            }
+            self.skip_space();
+            let start = self.at;
+            match self.peek() {
+                b'[' => self.flat_list()?,
+                _ => self.scalar()?,
+            }
+            if let Some(key) = key
+                && !record.put(key, JsonField(self.text.get(start..self.at)?))
+            {
+                return None;
+            }
+            self.skip_space();
+            if self.take(b'}') {
+                return Some(());
+            }
+            if !self.take(b',') {
+                return None;
+            }
+        }
+    }
+
+    #[inline]
+    fn scalar(&mut self) -> Option<()> {
+        if self.peek() == b'"' { self.string() } else { self.number() }
+    }
+
+    /// A string without escapes, passed over with both quotes.
+    #[inline]
+    fn string(&mut self) -> Option<()> {
+        if !self.take(b'"') {
+            return None;
+        }
+        let rest = self.bytes.get(self.at..)?;
+        let length = rest.iter().position(|b| *b == b'"' || *b == b'\\' || *b < 0x20)?;
+        self.at += length + 1;
+        (rest[length] == b'"').then_some(())
+    }
+
+    #[inline]
+    fn digits(&mut self) -> Option<()> {
+        let start = self.at;
+        while self.peek().is_ascii_digit() {
+            self.at += 1;
+        }
+        (self.at > start).then_some(())
+    }
+
+    /// The grammar of JSON alone: whether the number is acceptable, `Digits` decides.
+    #[inline]
+    fn number(&mut self) -> Option<()> {
+        self.take(b'-');
+        if !self.take(b'0') {
+            self.digits()?;
+        }
+        if self.take(b'.') {
+            self.digits()?;
+        }
+        if self.take(b'e') || self.take(b'E') {
+            if !self.take(b'+') {
+                self.take(b'-');
+            }
+            self.digits()?;
+        }
+        Some(())
+    }
+
+    fn flat_list(&mut self) -> Option<()> {
+        self.take(b'[');
+        self.skip_space();
+        if self.take(b']') {
+            return Some(());
+        }
+        loop {
+            self.skip_space();
+            self.scalar()?;
+            self.skip_space();
+            if self.take(b']') {
+                return Some(());
+            }
+            if !self.take(b',') {
+                return None;
+            }
+        }
+    }
+}
