@@ -6,6 +6,7 @@
 
 use std::borrow::Cow;
 
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -87,11 +88,10 @@ pub fn read_with(text: &str, scan: bool, sink: &mut impl Sink) -> u64 {
     if scanner.at == text.len() { malformed } else { malformed + 1 }
 }
 
-/// The value that starts at `start`, and where it ends; `None` at a syntax error. Iterative: depth costs no stack.
+/// The value that starts at `start`, no space before it, and where it ends; `None` at a syntax error. Iterative: depth costs no stack.
 fn whole_value(text: &str, start: usize) -> Option<(&RawValue, usize)> {
-    let mut values = serde_json::Deserializer::from_str(text.get(start..)?).into_iter::<&RawValue>();
-    let raw = values.next()?.ok()?;
-    Some((raw, start + values.byte_offset()))
+    let raw = <&RawValue>::deserialize(&mut serde_json::Deserializer::from_str(text.get(start..)?)).ok()?;
+    Some((raw, start + raw.get().len()))
 }
 
 /// False when the value is no object or names a known field twice.

@@ -51,6 +51,11 @@ const fn place(first: u8, second: u8) -> usize {
 }
 
 impl Key {
+    #[cfg(test)]
+    pub fn all() -> impl Iterator<Item = Key> {
+        TEXTS.iter().map(|(key, _)| *key)
+    }
+
     /// The key of that name. Asked for every field of every message.
     #[inline]
     pub fn of(text: &[u8]) -> Option<Key> {
