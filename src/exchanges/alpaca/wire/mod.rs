@@ -31,4 +31,4 @@ pub(super) fn read_frame(frame: Incoming<'_>, sink: &mut impl Sink) -> u64 {
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
