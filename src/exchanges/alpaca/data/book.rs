@@ -58,6 +58,19 @@ pub(super) struct Request {
     pub units: Vec<Unit>,
 }
 
+impl Request {
+    /// What granting this unit of the request makes of a venue's holdings.
+    fn apply(&self, (ticker, channels): &Unit, holdings: &mut BTreeMap<Ticker, Channels>) {
+        let held = holdings.get(ticker).copied().unwrap_or_default();
+        let held = if self.action == Action::Subscribe { held.with(*channels) } else { held.without(*channels) };
+        if held.is_empty() {
+            holdings.remove(ticker);
+        } else {
+            holdings.insert(ticker.clone(), held);
+        }
+    }
+}
+
 /// The channels that an acknowledgement lists, each with its symbols.
 pub(super) type Lists = Vec<(Channels, Vec<String>)>;
 
@@ -71,6 +84,8 @@ pub(super) struct Book {
     pub(super) wanted: HashMap<Symbol, Wanted, RandomState>,
     /// Channels that this stream turned out not to have.
     pub(super) closed: Channels,
+    /// What the venue has granted.
+    granted: BTreeMap<Ticker, Channels>,
     /// What the venue will hold when it has granted everything in flight.
     pub(super) held: BTreeMap<Ticker, Channels>,
     /// Where `held` may differ from what is wanted.
@@ -97,6 +112,7 @@ impl Book {
             wildcard,
             wanted: HashMap::default(),
             closed: Channels::NONE,
+            granted: BTreeMap::new(),
             held: BTreeMap::new(),
             dirty: BTreeSet::new(),
             in_flight: VecDeque::new(),
@@ -120,6 +136,7 @@ impl Book {
     pub fn forget(&mut self) {
         self.wildcard = self.wildcard_setting;
         self.closed = Channels::NONE;
+        self.granted.clear();
         self.held.clear();
         self.dirty.clear();
         self.in_flight.clear();
@@ -174,14 +191,6 @@ impl Book {
         self.held.get(ticker).copied().unwrap_or_default()
     }
 
-    fn set_held(&mut self, ticker: &Ticker, channels: Channels) {
-        if channels.is_empty() {
-            self.held.remove(ticker);
-        } else {
-            self.held.insert(ticker.clone(), channels);
-        }
-    }
-
     /// Sends the difference. What is dropped goes first: it may make room for what is added.
     pub fn flush(&mut self, hands: &mut Hands<'_>) {
         let dirty = std::mem::take(&mut self.dirty);
@@ -223,15 +232,14 @@ impl Book {
             Action::Unsubscribe => "unsubscribe",
         };
         hands.send.push(list_request(self.codec, verb, &lists));
-        for (ticker, channels) in &units {
-            let held = self.held(ticker);
-            let held = if action == Action::Subscribe { held.with(*channels) } else { held.without(*channels) };
-            self.set_held(ticker, held);
-        }
         if self.in_flight.is_empty() {
             self.waiting_since = Some(hands.now);
         }
-        self.in_flight.push_back(Request { action, units });
+        let request = Request { action, units };
+        for unit in &request.units {
+            request.apply(unit, &mut self.held);
+        }
+        self.in_flight.push_back(request);
     }
 
     /// The request that an answer answers: they come in the order of the requests.
@@ -241,18 +249,31 @@ impl Book {
         request
     }
 
-    /// The venue has what was asked for, taken back.
-    pub(super) fn not_granted(&mut self, units: &[Unit]) {
-        for (ticker, channels) in units {
-            let held = self.held(ticker).without(*channels);
-            self.set_held(ticker, held);
+    /// A refused request leaves the venue as it was, but for what is still in flight.
+    pub(super) fn not_granted(&mut self, request: &Request) {
+        for (ticker, _) in &request.units {
+            match self.granted.get(ticker) {
+                Some(granted) => self.held.insert(ticker.clone(), *granted),
+                None => self.held.remove(ticker),
+            };
+        }
+        let touched: BTreeSet<&Ticker> = request.units.iter().map(|(ticker, _)| ticker).collect();
+        for later in &self.in_flight {
+            for unit in later.units.iter().filter(|(ticker, _)| touched.contains(ticker)) {
+                later.apply(unit, &mut self.held);
+            }
         }
     }
 
     /// An acknowledgement came; `lists` gives the lists that it has of the venue's whole state, if anybody asks.
     pub fn acknowledged(&mut self, lists: impl FnOnce() -> Lists, hands: &mut Hands<'_>) {
-        if self.answered(hands.now).is_some_and(|request| request.action == Action::Subscribe) {
-            self.invalid_in_a_row = 0;
+        if let Some(request) = self.answered(hands.now) {
+            for unit in &request.units {
+                request.apply(unit, &mut self.granted);
+            }
+            if request.action == Action::Subscribe {
+                self.invalid_in_a_row = 0;
+            }
         }
         let in_pieces = !self.pieces.is_empty();
         self.send_next_piece(hands);
@@ -322,6 +343,7 @@ impl Book {
         let differing = theirs.iter().filter(|(ticker, channels)| self.target(ticker) != **channels).map(|(ticker, _)| ticker.clone());
         let wrong: BTreeSet<Ticker> = missing.chain(differing).collect();
         theirs.retain(|_, channels| !channels.is_empty());
+        self.granted.clone_from(&theirs);
         self.held = theirs;
         if wrong.is_empty() {
             self.mended = false;

@@ -29,10 +29,10 @@ impl Book {
             hands.odd(said, || format!("the venue refuses a request that we did not make: {said}"));
             return;
         };
+        self.not_granted(&request);
         if request.action == Action::Unsubscribe {
             hands.odd(said, || format!("the venue refuses to unsubscribe {}: {said}", some_names(request.units.iter().map(|(ticker, _)| ticker))));
         } else {
-            self.not_granted(&request.units);
             self.ask_differently(refusal, request.units, said, hands);
         }
         self.flush(hands);

@@ -92,6 +92,23 @@ fn changes_during_the_search_are_heard() {
 }
 
 #[test]
+fn a_symbol_refused_first_and_granted_later_is_given_back() {
+    let mut desk = Desk::stocks().live();
+    for feeds in [price(), FeedSet::NONE, price()] {
+        desk.want(&wants(0..1, feeds));
+    }
+    assert_eq!(desk.sent().len(), 3);
+    desk.error(405);
+    assert_eq!(refused(&mut desk).len(), 1);
+    assert_eq!(desk.sent(), [json!({"action": "unsubscribe", "trades": ["S00"]})], "what is still in flight will be granted");
+    desk.acks(&[]);
+    desk.acks(&["S00"]);
+    desk.acks(&[]);
+    assert!(desk.sent().is_empty() && !desk.session.has_unacknowledged());
+    assert_eq!(desk.session.wanted_symbols(), 0);
+}
+
+#[test]
 fn symbols_that_the_venue_calls_invalid_are_found_and_the_others_served() {
     let mut venue = Venue { invalid: vec!["S03".to_owned(), "S77".to_owned()], ..Venue::default() };
     let mut desk = Desk::stocks();
