@@ -1,0 +1,99 @@
+//! The REST interface: a request in, an answer out.
+//!
+//! Pure: works on the exchange that it is handed, at the time that it is told. Must not know sockets.
+
+mod market;
+mod orders;
+mod views;
+
+use serde_json::{Value, json};
+
+use super::config::SimKey;
+use super::exchange::{Exchange, Refusal};
+use crate::model::Timestamp;
+
+pub(super) struct Request<'a> {
+    pub method: &'a str,
+    pub path: &'a str,
+    pub query: &'a [(String, String)],
+    pub credentials: Option<(&'a str, &'a str)>,
+    pub body: &'a [u8],
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Response {
+    pub status: u16,
+    pub body: Vec<u8>,
+}
+
+impl Response {
+    fn json(status: u16, value: &Value) -> Response {
+        Response { status, body: value.to_string().into_bytes() }
+    }
+
+    /// A body that is a struct of texts, which always serialises.
+    fn view(value: &impl serde::Serialize) -> Response {
+        Response { status: 200, body: serde_json::to_vec(value).unwrap_or_default() }
+    }
+
+    /// An error in the venue's form.
+    pub(super) fn error(status: u16) -> Response {
+        let message = match status {
+            401 => "unauthorized.",
+            404 => "endpoint not found.",
+            405 => "method not allowed.",
+            429 => "too many requests.",
+            _ => "the simulated exchange refuses this request.",
+        };
+        Response::json(status, &json!({"code": u32::from(status) * 100_000 + 10_000, "message": message}))
+    }
+}
+
+impl From<Refusal> for Response {
+    fn from(refusal: Refusal) -> Response {
+        let mut body = json!({"code": refusal.code, "message": refusal.message});
+        for (field, value) in refusal.context {
+            body[field] = value.into();
+        }
+        Response::json(refusal.status, &body)
+    }
+}
+
+impl Request<'_> {
+    /// A query parameter; an empty one counts as absent.
+    fn query(&self, name: &str) -> Option<&str> {
+        self.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
+    }
+}
+
+/// Answers one request.
+pub(super) fn respond(exchange: &mut Exchange, keys: &[SimKey], request: &Request<'_>, now: Timestamp) -> Response {
+    let known = |key: &&SimKey| request.credentials.is_some_and(|(id, secret)| key.key_id == id && key.secret.expose() == secret);
+    let Some(key) = keys.iter().find(known) else { return Response::error(401) };
+    let account = key.account_id.as_str();
+    let path: Vec<&str> = request.path.trim_matches('/').split('/').collect();
+    let answer = match (request.method, path.as_slice()) {
+        ("GET", ["v2", "account"]) => views::account(exchange, account),
+        ("GET", ["v2", "clock"]) => views::clock(now),
+        ("GET", ["v2", "assets", symbol @ ..]) if !symbol.is_empty() => views::asset(exchange, &symbol.join("/")),
+        ("GET", ["v2", "positions"]) => views::positions(exchange, account),
+        ("GET", ["v2", "positions", symbol @ ..]) => views::position(exchange, account, &symbol.join("/")),
+        ("GET", ["v2", "orders"]) => orders::list(exchange, account, request),
+        ("POST", ["v2", "orders"]) => orders::place(exchange, account, request.body, now),
+        ("DELETE", ["v2", "orders"]) => Ok(orders::cancel_all(exchange, account, now)),
+        ("GET", ["v2", "orders", id]) => exchange.order(account, id).map(|order| Response::view(&order.view())),
+        ("DELETE", ["v2", "orders", id]) => exchange.cancel(account, id, now).map(|()| Response { status: 204, body: Vec::new() }),
+        ("GET", ["v2", "orders:by_client_order_id"]) => {
+            let id = request.query("client_order_id").unwrap_or_default();
+            exchange.order_by_client_id(account, id).map(|order| Response::view(&order.view()))
+        }
+        ("GET", ["v2", "stocks", kind @ ("trades" | "quotes"), "latest"]) => Ok(market::latest(exchange, kind, request)),
+        ("GET", ["v2", "stocks", symbol, kind @ ("trades" | "quotes"), "latest"]) => market::latest_of(exchange, kind, symbol),
+        (_, ["v2", "account" | "clock" | "orders" | "positions"]) => return Response::error(405),
+        _ => return Response::error(404),
+    };
+    answer.unwrap_or_else(Response::from)
+}
+
+#[cfg(test)]
+mod tests;
