@@ -10,8 +10,10 @@ mod http;
 mod market;
 mod message;
 mod rest;
+mod server;
 mod session;
 
 pub use config::{SimConfig, SimKey};
 pub use message::{SimBody, SimMessage};
+pub use server::{ConnectionRecord, Fault, FaultAction, LoadHandle, LoadReport, LoadSpec, LoadTotals, Sim, SimControl, SimError};
 pub use session::Stage;

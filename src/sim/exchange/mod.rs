@@ -196,7 +196,7 @@ impl Exchange {
     pub(super) fn cancel(&mut self, account: &str, id: &str, now: Timestamp) -> Result<(), Refusal> {
         self.order(account, id)?.is_cancelable()?;
         if let Some(seq) = self.by_id.get(&book::bare(id)).copied() {
-            self.close(seq, OrderStatus::Canceled, now);
+            self.end(seq, now);
         }
         Ok(())
     }
@@ -204,7 +204,7 @@ impl Exchange {
     /// Cancels everything open; returns the ids.
     pub(super) fn cancel_all(&mut self, account: &str, now: Timestamp) -> Vec<String> {
         let open: Vec<(Seq, String)> = self.orders(account).filter(|(_, order)| order.status.is_open()).map(|(seq, order)| (seq, order.id.clone())).collect();
-        open.iter().for_each(|(seq, _)| self.close(*seq, OrderStatus::Canceled, now));
+        open.iter().for_each(|(seq, _)| self.end(*seq, now));
         open.into_iter().map(|(_, id)| id).collect()
     }
 
@@ -258,7 +258,7 @@ impl Exchange {
             None if rests => {
                 self.resting.entry(symbol).or_default().insert(seq);
             }
-            None => self.close(seq, OrderStatus::Canceled, now),
+            None => self.end(seq, now),
         }
     }
 
@@ -293,20 +293,16 @@ impl Exchange {
     }
 
     /// Ends an open order without a fill.
-    fn close(&mut self, seq: Seq, status: OrderStatus, now: Timestamp) {
+    fn end(&mut self, seq: Seq, now: Timestamp) {
         let Some(order) = self.orders.get_mut(&seq) else { return };
-        order.status = status;
-        order.updated_at = now;
-        match status {
-            OrderStatus::Rejected => order.failed_at = Some(now),
-            _ => order.canceled_at = Some(now),
-        }
+        order.status = OrderStatus::Canceled;
+        (order.canceled_at, order.updated_at) = (Some(now), now);
         if let Some(resting) = self.resting.get_mut(&order.request.symbol) {
             resting.remove(&seq);
         }
         self.pending.retain(|(_, pending)| *pending != seq);
         let execution = self.ids.uuid();
-        self.tell(seq, status.as_str(), Some(execution), None, now);
+        self.tell(seq, "canceled", Some(execution), None, now);
     }
 
     fn tell(&mut self, seq: Seq, event: &str, execution_id: Option<String>, fill: Option<Fill>, now: Timestamp) {

@@ -77,7 +77,6 @@ pub(in crate::sim) enum OrderStatus {
     New,
     Filled,
     Canceled,
-    Rejected,
 }
 
 impl OrderStatus {
@@ -87,7 +86,6 @@ impl OrderStatus {
             OrderStatus::New => "new",
             OrderStatus::Filled => "filled",
             OrderStatus::Canceled => "canceled",
-            OrderStatus::Rejected => "rejected",
         }
     }
 
@@ -110,7 +108,6 @@ pub(in crate::sim) struct Order {
     pub updated_at: Timestamp,
     pub filled_at: Option<Timestamp>,
     pub canceled_at: Option<Timestamp>,
-    pub failed_at: Option<Timestamp>,
     pub filled: Decimal,
     pub filled_price: Option<Decimal>,
     /// What a market buy is expected to cost a unit: held until it fills.
@@ -166,7 +163,7 @@ impl Order {
             expires_at: None,
             cancel_requested_at: None,
             canceled_at: time(self.canceled_at),
-            failed_at: time(self.failed_at),
+            failed_at: None,
             replaced_at: None,
             replaced_by: None,
             replaces: None,
@@ -230,7 +227,7 @@ pub(in crate::sim) struct OrderView<'a> {
     expires_at: Never,
     cancel_requested_at: Never,
     canceled_at: Option<String>,
-    failed_at: Option<String>,
+    failed_at: Never,
     replaced_at: Never,
     replaced_by: Never,
     replaces: Never,

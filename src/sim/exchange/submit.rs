@@ -44,7 +44,6 @@ impl Exchange {
             updated_at: now,
             filled_at: None,
             canceled_at: None,
-            failed_at: None,
             filled: Decimal::ZERO,
             filled_price: None,
             reserve_price,

@@ -24,7 +24,7 @@ impl Subscriptions {
 
     pub(super) fn remove(&mut self, channel: Channel, names: &[String]) {
         if let Some(held) = self.0.get_mut(&channel) {
-            names.iter().for_each(|name| drop(held.remove(name)));
+            held.retain(|name| !names.contains(name));
             if held.is_empty() {
                 self.0.remove(&channel);
             }

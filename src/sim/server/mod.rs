@@ -1,0 +1,296 @@
+//! The exchange on the network: one thread accepts, one moves the market, one serves each connection.
+//!
+//! Lock order: the exchange before the hub, the hub before an outbox; none is held while a socket is used.
+
+mod connection;
+mod control;
+mod hub;
+mod load;
+mod outbox;
+mod record;
+mod stream;
+mod wire;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+use parking_lot::{Condvar, Mutex};
+use rustls::ServerConfig;
+
+pub use control::SimControl;
+pub use load::{LoadHandle, LoadReport, LoadSpec, LoadTotals};
+pub use record::{ConnectionRecord, Fault, FaultAction};
+
+use super::config::SimConfig;
+use super::exchange::Exchange;
+use super::market::Market;
+use super::message::{SimBody, SimMessage};
+use crate::model::Timestamp;
+use crate::net::{Interest, TlsError, server_config, wait_ready};
+use crate::runtime::{Stop, StopKind, StopToken, Task, ThreadExit, ThreadOutcome, Threads, wall_now};
+use hub::Hub;
+
+/// Connections served at a time; another is hung up on.
+const MAX_CONNECTIONS: usize = 256;
+const BACKLOG_OF_EXITS: usize = 1_024;
+const JOIN: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_secs(3_600);
+/// The market moves at most so often, by as many messages as are due.
+const TICK: Duration = Duration::from_millis(10);
+/// How often the test symbol moves, as on the real test feed.
+const TEST_TICK: Duration = Duration::from_secs(5);
+
+/// Why the exchange could not be started. All are the operator's to mend.
+#[derive(Debug, thiserror::Error)]
+pub enum SimError {
+    #[error("the simulated exchange cannot listen on {address}: {cause}; choose another address or port")]
+    Listen { address: SocketAddr, cause: io::Error },
+    #[error("the simulated exchange cannot serve TLS: {0}")]
+    Tls(#[from] TlsError),
+    #[error("the simulated exchange cannot start: {0}; the process has no threads or files left")]
+    Resources(#[from] io::Error),
+}
+
+/// A running exchange. Stops when dropped.
+#[derive(Debug)]
+pub struct Sim {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    stop: Stop,
+    threads: Vec<Task<()>>,
+}
+
+/// What all threads of an exchange share.
+#[derive(Debug)]
+struct Shared {
+    config: SimConfig,
+    tls: Option<Arc<ServerConfig>>,
+    exchange: Mutex<Exchange>,
+    hub: Mutex<Hub>,
+    changed: Condvar,
+    /// Calls the market thread to an order that is due sooner than it thinks.
+    wake_market: Sender<()>,
+    /// For connections and loads: their ends are ours to look at.
+    threads: Threads,
+    exits: Receiver<ThreadExit>,
+    token: StopToken,
+}
+
+impl Shared {
+    /// Changes the hub, and tells those who wait for a change.
+    fn change<R>(&self, act: impl FnOnce(&mut Hub) -> R) -> R {
+        let mut hub = self.hub.lock();
+        let before = hub.generation;
+        let result = act(&mut hub);
+        if hub.generation != before {
+            self.changed.notify_all();
+        }
+        result
+    }
+
+    /// Works on the exchange; what happens to orders is told to their listeners in the same order.
+    fn with_exchange<R>(&self, act: impl FnOnce(&mut Exchange, Timestamp) -> R) -> R {
+        let mut exchange = self.exchange.lock();
+        let due = exchange.next_due();
+        let result = act(&mut exchange, wall_now());
+        let updates = exchange.take_updates();
+        if !updates.is_empty() {
+            self.hub.lock().deliver(&updates);
+        }
+        if exchange.next_due() != due {
+            // A full channel has called already.
+            let _ = self.wake_market.try_send(());
+        }
+        result
+    }
+
+    /// Shows messages to the exchange, whose orders they may fill, and to the subscribers.
+    fn emit(&self, messages: &[SimMessage]) {
+        if messages.is_empty() {
+            return;
+        }
+        self.with_exchange(|exchange, now| {
+            for message in messages {
+                match &message.body {
+                    SimBody::Quote(quote) => exchange.quoted(&message.symbol, quote, now),
+                    SimBody::Trade { id, price, size } => {
+                        let (price, size) = (price.to_decimal().unwrap_or_default(), size.to_decimal().unwrap_or_default());
+                        exchange.traded(&message.symbol, *id, price, size, now);
+                    }
+                    SimBody::Fact(_) => {}
+                }
+            }
+        });
+        self.hub.lock().publish(messages);
+    }
+}
+
+impl Sim {
+    /// Starts listening and trading.
+    ///
+    /// # Errors
+    /// When the address is taken, the certificate is unusable, or the system refuses a thread.
+    pub fn start(config: SimConfig, threads: &Threads) -> Result<Sim, SimError> {
+        let tls = config.tls.as_ref().map(|(chain, key)| server_config(chain, key)).transpose()?;
+        let failed = |cause| SimError::Listen { address: config.listen, cause };
+        let listener = TcpListener::bind(config.listen).map_err(failed)?;
+        listener.set_nonblocking(true).map_err(failed)?;
+        let address = listener.local_addr().map_err(failed)?;
+        let stop = Stop::new()?;
+        let accounts: Vec<String> = config.keys.iter().map(|key| key.account_id.clone()).collect();
+        let exchange = Exchange::new(config.seed, &config.symbols, &accounts, config.order_latency, wall_now());
+        let market = Market::new(config.seed, &config.symbols, wall_now());
+        let (wake_market, market_calls) = bounded(1);
+        let (report, exits) = bounded(BACKLOG_OF_EXITS);
+        let shared = Arc::new(Shared {
+            config,
+            tls,
+            exchange: Mutex::new(exchange),
+            hub: Mutex::new(Hub::default()),
+            changed: Condvar::new(),
+            wake_market,
+            threads: Threads::new(report),
+            exits,
+            token: stop.token(),
+        });
+        // Dropped on the way out of an error, it stops what has been started.
+        let mut sim = Sim { address, shared, stop, threads: Vec::new() };
+        let shared = Arc::clone(&sim.shared);
+        sim.threads.push(threads.spawn("sim-accept", move || accept(&shared, &listener))?);
+        let shared = Arc::clone(&sim.shared);
+        sim.threads.push(threads.spawn("sim-market", move || move_market(&shared, market, &market_calls))?);
+        Ok(sim)
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    pub fn control(&self) -> SimControl {
+        SimControl::new(Arc::clone(&self.shared))
+    }
+
+    /// Ends every connection and thread, within a second.
+    pub fn stop(mut self) {
+        self.halt();
+    }
+
+    fn halt(&mut self) {
+        self.stop.stop(StopKind::Shutdown);
+        let deadline = Instant::now() + JOIN;
+        for task in self.threads.drain(..) {
+            if let Err(failure) = task.join_until(deadline) {
+                log::warn!("simulated exchange: {failure}");
+            }
+        }
+    }
+}
+
+impl Drop for Sim {
+    fn drop(&mut self) {
+        self.halt();
+    }
+}
+
+/// Accepts connections, and outlives them.
+fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
+    let mut serving: Vec<(Stop, Task<()>)> = Vec::new();
+    let mut next = 1;
+    while shared.token.is_running() {
+        reap(shared, &mut serving);
+        match listener.accept() {
+            Ok((tcp, _)) => {
+                shared.change(|hub| hub.accepted(Instant::now()));
+                let ready = tcp.set_nonblocking(true).and_then(|()| tcp.set_nodelay(true));
+                if ready.is_err() || serving.len() >= MAX_CONNECTIONS {
+                    log::warn!("simulated exchange: hung up on a client, {} are connected", serving.len());
+                    continue;
+                }
+                let id = next;
+                next += 1;
+                match serve(shared, id, tcp) {
+                    Ok(connection) => serving.push(connection),
+                    Err(error) => log::warn!("simulated exchange: cannot serve a client: {error}"),
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                if let Err(error) = wait_ready(listener, Interest::Read, &shared.token, Instant::now() + HOUR) {
+                    log::error!("simulated exchange: cannot wait for clients: {error}");
+                    break;
+                }
+            }
+            Err(error) => {
+                log::warn!("simulated exchange: cannot accept a client: {error}");
+                shared.token.wait(Duration::from_millis(100));
+            }
+        }
+    }
+    serving.iter().for_each(|(stop, _)| stop.stop(StopKind::Shutdown));
+    let deadline = Instant::now() + JOIN / 2;
+    for (_, task) in serving {
+        if let Err(failure) = task.join_until(deadline) {
+            log::warn!("simulated exchange: {failure}");
+        }
+    }
+}
+
+fn serve(shared: &Arc<Shared>, id: u64, tcp: std::net::TcpStream) -> io::Result<(Stop, Task<()>)> {
+    let stop = Stop::new()?;
+    let (own, wake) = (Arc::clone(shared), stop.clone());
+    let task = shared.threads.spawn(&format!("sim-{id}"), move || connection::serve(&own, id, &wake, tcp))?;
+    Ok((stop, task))
+}
+
+/// Forgets connections that have ended, and says so when one panicked.
+fn reap(shared: &Shared, serving: &mut Vec<(Stop, Task<()>)>) {
+    for exit in shared.exits.try_iter() {
+        if let ThreadOutcome::Panicked(text) = exit.outcome {
+            log::error!("simulated exchange: thread {} panicked: {text}", exit.name);
+        }
+    }
+    serving.retain(|(_, task)| matches!(task.ended().try_recv(), Err(crossbeam_channel::TryRecvError::Empty)));
+}
+
+/// Moves prices at the configured rate and answers orders when their latency is over.
+fn move_market(shared: &Shared, mut market: Market, calls: &Receiver<()>) {
+    let rate = if shared.config.rate.is_finite() { shared.config.rate.max(0.0) } else { 0.0 };
+    let tick = if rate > 0.0 { Duration::from_secs_f64((1.0 / rate).clamp(TICK.as_secs_f64(), HOUR.as_secs_f64())) } else { HOUR };
+    let started = Instant::now();
+    let (mut produced, mut next_tick, mut next_test) = (0_u64, started + tick, started + TEST_TICK);
+    while shared.token.is_running() {
+        let due = shared.exchange.lock().next_due().map(|at| Duration::from_nanos((at.nanos() - wall_now().nanos()).max(0).unsigned_abs()));
+        let now = Instant::now();
+        let wait = next_tick.saturating_duration_since(now).min(due.unwrap_or(HOUR));
+        select! {
+            recv(shared.token.channel()) -> _ => return,
+            recv(calls) -> _ => {}
+            default(wait) => {}
+        }
+        if due.is_some() {
+            shared.with_exchange(|exchange, now| exchange.due(now));
+        }
+        let now = Instant::now();
+        if rate == 0.0 || now < next_tick {
+            continue;
+        }
+        next_tick = now + tick;
+        let at = wall_now();
+        // Whatever a stall has held back is left out: a market does not catch up.
+        let wanted = ((now - started).as_secs_f64() * rate) as u64;
+        let count = (wanted - produced.min(wanted)).min((rate * 0.1) as u64 + 1);
+        produced = wanted;
+        let mut messages: Vec<SimMessage> = (0..count).filter_map(|_| market.step(at)).collect();
+        if now >= next_test {
+            next_test = now + TEST_TICK;
+            messages.extend(market.test_step(at));
+        }
+        messages.extend(market.bars(at));
+        shared.emit(&messages);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,325 @@
+//! One WebSocket connection: frames between its session, its outbox and its socket.
+
+use std::io::ErrorKind;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use tungstenite::protocol::frame::Frame;
+use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
+use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
+use tungstenite::{Error, Message, Utf8Bytes, WebSocket};
+
+use super::Shared;
+use super::hub::{Door, Peer, PeerKind, document};
+use super::outbox::{Out, Outbox, Signal};
+use super::record::{Fault, FaultAction};
+use super::wire;
+use crate::config::Codec;
+use crate::net::{Interest, Transport, wait_ready};
+use crate::runtime::{Stop, StopToken};
+use crate::sim::codec;
+use crate::sim::session::{self, DataPath, DataSession, Output, Session, Stage, Subscriptions, TradingSession};
+
+/// Client messages are short.
+const MAX_MESSAGE: usize = 1024 * 1024;
+/// Messages read before the outbox has its turn.
+const READS_A_TURN: usize = 64;
+/// Bytes taken from the outbox at a time.
+const WRITE_BATCH: usize = 256 * 1024;
+/// How long a close may take before the connection is cut.
+const CLOSING: Duration = Duration::from_millis(500);
+/// After an error that ends the session. The venue's own choice is not documented.
+const CLOSE_CODE: u16 = 1000;
+const GOING_AWAY: u16 = 1001;
+const HOUR: Duration = Duration::from_secs(3_600);
+
+/// What a connection is upgraded to.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum StreamPath {
+    Data(DataPath),
+    Trading,
+}
+
+impl StreamPath {
+    pub(super) fn find(path: &str) -> Option<StreamPath> {
+        if matches!(path, "/stream" | "/stream/") { Some(StreamPath::Trading) } else { DataPath::find(path).map(StreamPath::Data) }
+    }
+}
+
+/// What the upgrade request said.
+#[derive(Debug)]
+pub(super) struct Upgrade<'a> {
+    pub path: &'a str,
+    pub kind: StreamPath,
+    pub codec: Codec,
+    pub credentials: Option<(&'a str, &'a str)>,
+    pub fault: Option<Fault>,
+    /// Bytes that came after the request.
+    pub rest: Vec<u8>,
+}
+
+pub(super) struct Stream<'a> {
+    shared: &'a Shared,
+    id: u64,
+    token: StopToken,
+    outbox: Arc<Outbox>,
+    session: Session,
+    codec: Codec,
+    is_data: bool,
+    fault: Option<Fault>,
+    /// Falls silent once all that is queued has gone out.
+    mute_next: bool,
+    /// Set once a close frame is on its way.
+    closing: Option<Instant>,
+    /// A close frame was sent or received.
+    clean: bool,
+}
+
+/// How the connection goes on.
+#[derive(Debug, PartialEq, Eq)]
+enum Flow {
+    On,
+    /// The socket takes no more for now.
+    Blocked,
+    Mute,
+    End,
+}
+
+impl Drop for Stream<'_> {
+    fn drop(&mut self) {
+        self.shared.change(|hub| hub.closed(self.id, self.clean, self.shared.config.slot_linger, Instant::now()));
+    }
+}
+
+impl<'a> Stream<'a> {
+    /// Serves the connection until it ends.
+    pub(super) fn serve(shared: &'a Shared, id: u64, wake: &Stop, transport: Transport, upgrade: Upgrade<'_>) {
+        let now = Instant::now();
+        let patience = shared.config.auth_timeout;
+        let outbox = Arc::new(Outbox::new(wake.clone(), shared.config.queue_bytes));
+        let (session, kind) = match upgrade.kind {
+            StreamPath::Data(path) => {
+                let kind = PeerKind::Data { family: path.family, subscriptions: Arc::new(Subscriptions::default()) };
+                (Session::Data(DataSession::new(path, now, patience)), kind)
+            }
+            StreamPath::Trading => (Session::Trading(TradingSession::new(now, patience)), PeerKind::Trading { account: None, listening: false }),
+        };
+        let is_data = matches!(session, Session::Data(_));
+        shared.change(|hub| hub.opened(id, upgrade.path, Peer { outbox: Arc::clone(&outbox), codec: upgrade.codec, kind }, now));
+        let (codec, fault) = (upgrade.codec, upgrade.fault);
+        let mut stream = Stream { shared, id, token: wake.token(), outbox, session, codec, is_data, fault, mute_next: false, closing: None, clean: false };
+        let config = WebSocketConfig::default().read_buffer_size(16 * 1024).max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
+        let mut socket = WebSocket::from_partially_read(transport, upgrade.rest, Role::Server, Some(config));
+        let mut flow = stream.open(upgrade.credentials);
+        while matches!(flow, Flow::On | Flow::Blocked) {
+            flow = stream.turn(&mut socket);
+        }
+        if flow == Flow::Mute {
+            stream.outbox.signal(Signal::Mute);
+            let outbox = Arc::clone(&stream.outbox);
+            wire::stay_mute(socket.get_mut(), &stream.token, || outbox.signalled() != Some(Signal::Mute));
+        }
+        socket.get_ref().shutdown();
+    }
+
+    fn open(&mut self, credentials: Option<(&str, &str)>) -> Flow {
+        if let Some(flow) = self.strike(Stage::Greeting) {
+            return flow;
+        }
+        let mut outputs = Vec::new();
+        let mut hub = self.shared.hub.lock();
+        let mut door = Door { hub: &mut hub, keys: &self.shared.config.keys, connection: self.id, now: Instant::now() };
+        self.session.opened(credentials, &mut door, &mut outputs);
+        drop(hub);
+        self.carry_out(outputs);
+        Flow::On
+    }
+
+    /// Reads, writes, waits; in that order, so that nothing is left lying.
+    fn turn(&mut self, socket: &mut WebSocket<Transport>) -> Flow {
+        if !self.token.is_running() {
+            let _ = socket.close(Some(close_frame(GOING_AWAY)));
+            self.clean = true;
+            return Flow::End;
+        }
+        self.token.clear_wake();
+        let mut more = true;
+        for _ in 0..READS_A_TURN {
+            match self.read(socket) {
+                Flow::On => {}
+                Flow::Blocked => {
+                    more = false;
+                    break;
+                }
+                end => return end,
+            }
+        }
+        match self.outbox.signalled() {
+            Some(Signal::Drop) => return Flow::End,
+            Some(Signal::Mute) => return Flow::Mute,
+            Some(Signal::SlowClient) if self.closing.is_none() => {
+                let _ = socket.write(message(document(self.codec, self.is_data, &Value::from(vec![session::error_value(407)]))));
+                self.close(socket, CLOSE_CODE);
+            }
+            _ => {}
+        }
+        let now = Instant::now();
+        if self.closing.is_some_and(|until| until <= now) {
+            return Flow::End;
+        }
+        if self.session.deadline().is_some_and(|deadline| deadline <= now) {
+            let mut outputs = Vec::new();
+            self.session.timed_out(&mut outputs);
+            self.carry_out(outputs);
+        }
+        let flow = self.write(socket);
+        if more || !matches!(flow, Flow::On | Flow::Blocked) {
+            return flow;
+        }
+        let interest = if flow == Flow::Blocked || socket.get_ref().has_buffered_output() { Interest::ReadWrite } else { Interest::Read };
+        let wanted = [self.closing, self.session.deadline(), Some(now + HOUR)];
+        let deadline = wanted.into_iter().flatten().min().unwrap_or(now);
+        match wait_ready(socket.get_ref(), interest, &self.token, deadline) {
+            Ok(_) => Flow::On,
+            Err(_) => Flow::End,
+        }
+    }
+
+    /// One message; `Blocked` when there is none.
+    fn read(&mut self, socket: &mut WebSocket<Transport>) -> Flow {
+        match socket.read() {
+            Ok(Message::Text(text)) => self.received(serde_json::from_str(&text).ok()),
+            Ok(Message::Binary(bytes)) => {
+                let json = || serde_json::from_slice(&bytes).ok();
+                self.received(if self.codec == Codec::MsgPack { codec::decode_msgpack(&bytes).or_else(json) } else { json() })
+            }
+            Ok(Message::Close(frame)) => {
+                self.clean = true;
+                self.closing.get_or_insert(Instant::now() + CLOSING);
+                let code = frame.map_or(1005, |frame| frame.code.into());
+                self.shared.change(|hub| hub.record(self.id, |record| record.close_code = Some(code)));
+                Flow::On
+            }
+            Ok(_) => Flow::On,
+            Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => Flow::Blocked,
+            Err(_) => Flow::End,
+        }
+    }
+
+    fn received(&mut self, value: Option<Value>) -> Flow {
+        let text = value.as_ref().map_or_else(|| "unreadable".to_owned(), |value| session::masked(value).to_string());
+        self.shared.change(|hub| hub.record(self.id, |record| record.heard(text)));
+        let stage = value.as_ref().and_then(session::stage_of);
+        if let Some(flow) = stage.and_then(|stage| self.strike(stage)) {
+            return flow;
+        }
+        let mut outputs = Vec::new();
+        let mut hub = self.shared.hub.lock();
+        let now = Instant::now();
+        let mut door = Door { hub: &mut hub, keys: &self.shared.config.keys, connection: self.id, now };
+        self.session.received(now, value.as_ref(), &mut door, &mut outputs);
+        drop(hub);
+        let granted = outputs.iter().any(|output| matches!(output, Output::Subscribed(_) | Output::Listening(true)));
+        self.carry_out(outputs);
+        if granted {
+            let added = value.is_some_and(|value| value["action"] != "unsubscribe");
+            self.shared.change(|hub| hub.record(self.id, |record| if added { record.subscribes += 1 } else { record.unsubscribes += 1 }));
+            return self.strike(Stage::Streaming).unwrap_or(Flow::On);
+        }
+        Flow::On
+    }
+
+    /// Lets the armed fault happen if this is its stage.
+    fn strike(&mut self, stage: Stage) -> Option<Flow> {
+        let fault = self.fault.take_if(|fault| fault.stage == stage)?;
+        Some(match fault.action {
+            FaultAction::Close | FaultAction::Refuse { .. } => Flow::End,
+            FaultAction::Mute if stage == Stage::Streaming => {
+                self.mute_next = true;
+                Flow::On
+            }
+            FaultAction::Mute => Flow::Mute,
+            FaultAction::Error { code } => {
+                let value = if self.is_data {
+                    Value::from(vec![session::error_value(code)])
+                } else {
+                    serde_json::json!({"action": "error", "data": {"code": code, "error_message": session::error_text(code)}})
+                };
+                self.outbox.push(document(self.codec, self.is_data, &value));
+                if session::is_final(code) {
+                    self.outbox.push(Out::Close(CLOSE_CODE));
+                }
+                Flow::On
+            }
+        })
+    }
+
+    /// The hub's lock is held throughout: no data can come between an acknowledgement and the change that it tells of,
+    /// and none before it.
+    fn carry_out(&mut self, outputs: Vec<Output>) {
+        self.shared.change(|hub| {
+            let mut subscribed = None;
+            for output in outputs {
+                match output {
+                    Output::Send(value) => self.outbox.push(document(self.codec, self.is_data, &value)),
+                    Output::Authenticated(grant) => hub.authenticated(self.id, grant),
+                    Output::Subscribed(list) => subscribed = Some(list),
+                    Output::Listening(on) => hub.listen(self.id, on),
+                    Output::Close => self.outbox.push(Out::Close(CLOSE_CODE)),
+                }
+            }
+            if let Some(list) = subscribed {
+                hub.subscribe(self.id, list);
+            }
+        });
+    }
+
+    fn write(&mut self, socket: &mut WebSocket<Transport>) -> Flow {
+        let mut batch = Vec::new();
+        loop {
+            match socket.flush() {
+                Ok(()) => {}
+                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => return Flow::Blocked,
+                Err(_) => return Flow::End,
+            }
+            self.outbox.take(WRITE_BATCH, &mut batch);
+            if batch.is_empty() {
+                return if self.mute_next { Flow::Mute } else { Flow::On };
+            }
+            for out in batch.drain(..) {
+                if self.closing.is_some() {
+                    continue;
+                }
+                if let Out::Close(code) = out {
+                    self.close(socket, code);
+                    continue;
+                }
+                match socket.write(message(out)) {
+                    Ok(()) => {}
+                    // It is kept and goes with the next flush.
+                    Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {}
+                    Err(_) => return Flow::End,
+                }
+            }
+        }
+    }
+
+    fn close(&mut self, socket: &mut WebSocket<Transport>, code: u16) {
+        // Whatever does not go out now goes with the next flush, or not at all.
+        let _ = socket.close(Some(close_frame(code)));
+        self.clean = true;
+        self.closing = Some(Instant::now() + CLOSING);
+    }
+}
+
+fn close_frame(code: u16) -> CloseFrame {
+    CloseFrame { code: CloseCode::from(code), reason: Utf8Bytes::default() }
+}
+
+fn message(out: Out) -> Message {
+    match out {
+        Out::Frame { text, bytes } => Message::Frame(Frame::message(bytes, OpCode::Data(if text { Data::Text } else { Data::Binary }), true)),
+        Out::Close(code) => Message::Close(Some(close_frame(code))),
+    }
+}
