@@ -41,6 +41,7 @@ struct State {
     queue: VecDeque<Out>,
     bytes: usize,
     signal: Option<Signal>,
+    sealed: bool,
 }
 
 impl Outbox {
@@ -51,7 +52,7 @@ impl Outbox {
     /// Queues and wakes the connection's thread; after a signal nothing is queued any more.
     pub(super) fn push(&self, out: Out) {
         let mut state = self.state.lock();
-        if state.signal.is_some() {
+        if state.sealed || state.signal.is_some() {
             return;
         }
         let was_idle = state.queue.is_empty();
@@ -70,6 +71,11 @@ impl Outbox {
     pub(super) fn signal(&self, signal: Signal) {
         *self.state.lock() = State { signal: Some(signal), ..State::default() };
         self.wake.nudge();
+    }
+
+    /// What is queued still goes out, and nothing after it.
+    pub(super) fn seal(&self) {
+        self.state.lock().sealed = true;
     }
 
     pub(super) fn signalled(&self) -> Option<Signal> {

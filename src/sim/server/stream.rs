@@ -68,8 +68,8 @@ pub(super) struct Stream<'a> {
     codec: Codec,
     is_data: bool,
     fault: Option<Fault>,
-    /// Falls silent once all that is queued has gone out.
-    mute_next: bool,
+    /// What happens once all that is queued has gone out.
+    afterwards: Option<Flow>,
     /// Set once a close frame is on its way.
     closing: Option<Instant>,
     /// A close frame was sent or received.
@@ -77,7 +77,7 @@ pub(super) struct Stream<'a> {
 }
 
 /// How the connection goes on.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Flow {
     On,
     /// The socket takes no more for now.
@@ -108,7 +108,7 @@ impl<'a> Stream<'a> {
         let is_data = matches!(session, Session::Data(_));
         shared.change(|hub| hub.opened(id, upgrade.path, Peer { outbox: Arc::clone(&outbox), codec: upgrade.codec, kind }, now));
         let (codec, fault) = (upgrade.codec, upgrade.fault);
-        let mut stream = Stream { shared, id, token: wake.token(), outbox, session, codec, is_data, fault, mute_next: false, closing: None, clean: false };
+        let mut stream = Stream { shared, id, token: wake.token(), outbox, session, codec, is_data, fault, afterwards: None, closing: None, clean: false };
         let config = WebSocketConfig::default().read_buffer_size(16 * 1024).max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
         let mut socket = WebSocket::from_partially_read(transport, upgrade.rest, Role::Server, Some(config));
         let mut flow = stream.open(upgrade.credentials);
@@ -132,7 +132,7 @@ impl<'a> Stream<'a> {
         let mut door = Door { hub: &mut hub, keys: &self.shared.config.keys, connection: self.id, now: Instant::now() };
         self.session.opened(credentials, &mut door, &mut outputs);
         drop(hub);
-        self.carry_out(outputs);
+        self.carry_out(outputs, false);
         Flow::On
     }
 
@@ -171,7 +171,7 @@ impl<'a> Stream<'a> {
         if self.session.deadline().is_some_and(|deadline| deadline <= now) {
             let mut outputs = Vec::new();
             self.session.timed_out(&mut outputs);
-            self.carry_out(outputs);
+            self.carry_out(outputs, false);
         }
         let flow = self.write(socket);
         if more || !matches!(flow, Flow::On | Flow::Blocked) {
@@ -221,11 +221,15 @@ impl<'a> Stream<'a> {
         self.session.received(now, value.as_ref(), &mut door, &mut outputs);
         drop(hub);
         let granted = outputs.iter().any(|output| matches!(output, Output::Subscribed(_) | Output::Listening(true)));
-        self.carry_out(outputs);
+        let last_words = granted && self.fault.as_ref().is_some_and(|f| f.stage == Stage::Streaming && !matches!(f.action, FaultAction::Error { .. }));
+        self.carry_out(outputs, last_words);
         if granted {
             let added = value.is_some_and(|value| value["action"] != "unsubscribe");
             self.shared.change(|hub| hub.record(self.id, |record| if added { record.subscribes += 1 } else { record.unsubscribes += 1 }));
-            return self.strike(Stage::Streaming).unwrap_or(Flow::On);
+            let flow = self.strike(Stage::Streaming);
+            if last_words {
+                self.afterwards = flow;
+            }
         }
         Flow::On
     }
@@ -235,10 +239,6 @@ impl<'a> Stream<'a> {
         let fault = self.fault.take_if(|fault| fault.stage == stage)?;
         Some(match fault.action {
             FaultAction::Close | FaultAction::Refuse { .. } => Flow::End,
-            FaultAction::Mute if stage == Stage::Streaming => {
-                self.mute_next = true;
-                Flow::On
-            }
             FaultAction::Mute => Flow::Mute,
             FaultAction::Error { code } => {
                 let value = if self.is_data {
@@ -256,8 +256,8 @@ impl<'a> Stream<'a> {
     }
 
     /// The hub's lock is held throughout: no data can come between an acknowledgement and the change that it tells of,
-    /// and none before it.
-    fn carry_out(&mut self, outputs: Vec<Output>) {
+    /// and none before it. After `last_words` nothing follows.
+    fn carry_out(&mut self, outputs: Vec<Output>, last_words: bool) {
         self.shared.change(|hub| {
             let mut subscribed = None;
             for output in outputs {
@@ -268,6 +268,9 @@ impl<'a> Stream<'a> {
                     Output::Listening(on) => hub.listen(self.id, on),
                     Output::Close => self.outbox.push(Out::Close(CLOSE_CODE)),
                 }
+            }
+            if last_words {
+                self.outbox.seal();
             }
             if let Some(list) = subscribed {
                 hub.subscribe(self.id, list);
@@ -285,7 +288,7 @@ impl<'a> Stream<'a> {
             }
             self.outbox.take(WRITE_BATCH, &mut batch);
             if batch.is_empty() {
-                return if self.mute_next { Flow::Mute } else { Flow::On };
+                return self.afterwards.unwrap_or(Flow::On);
             }
             for out in batch.drain(..) {
                 if self.closing.is_some() {

@@ -255,6 +255,11 @@ fn faults_strike_at_their_stage() {
     assert_eq!(client.subscribe("trades", &["AAPL"])[0]["T"], "subscription");
     drop(client);
     assert!(control.wait_for(quiet, PATIENCE));
+    arm(Stage::Streaming, FaultAction::Close);
+    let mut client = Client::enter(&sim, "/v2/iex");
+    assert_eq!(client.subscribe("trades", &["AAPL"])[0]["T"], "subscription");
+    assert_eq!(client.end(), None);
+    assert!(control.wait_for(quiet, PATIENCE));
     arm(Stage::Streaming, FaultAction::Mute);
     let mut client = Client::enter(&sim, "/v2/iex");
     assert_eq!(client.subscribe("trades", &["AAPL"])[0]["T"], "subscription");
