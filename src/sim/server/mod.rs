@@ -273,10 +273,13 @@ fn move_market(shared: &Shared, mut market: Market, calls: &Receiver<()>) {
             shared.with_exchange(|exchange, now| exchange.due(now));
         }
         let now = Instant::now();
-        if rate == 0.0 || now < next_tick {
+        if now < next_tick {
             continue;
         }
         next_tick = now + tick;
+        if rate == 0.0 {
+            continue;
+        }
         let at = wall_now();
         // Whatever a stall has held back is left out: a market does not catch up.
         let wanted = ((now - started).as_secs_f64() * rate) as u64;

@@ -101,7 +101,7 @@ impl Client {
 }
 
 fn call(sim: &Sim, method: &str, target: &str, body: &str) -> (u16, Value) {
-    let agent: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into();
+    let http: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into();
     let request = ureq::http::Request::builder()
         .method(method)
         .uri(format!("http://{}{target}", sim.address()))
@@ -109,7 +109,7 @@ fn call(sim: &Sim, method: &str, target: &str, body: &str) -> (u16, Value) {
         .header("APCA-API-SECRET-KEY", "SIM-SECRET")
         .body(body.to_owned())
         .unwrap();
-    let mut response = agent.run(request).unwrap();
+    let mut response = http.run(request).unwrap();
     let text = response.body_mut().read_to_string().unwrap();
     (response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))
 }
