@@ -55,15 +55,17 @@ impl Outbox {
         if state.sealed || state.signal.is_some() {
             return;
         }
-        let was_idle = state.queue.is_empty();
+        // A thread that has something to send is awake already, unless the socket takes nothing: then it waits for that.
+        let mut sleeps = state.queue.is_empty();
         state.bytes += size(&out);
         if state.bytes > self.limit {
             *state = State { signal: Some(Signal::SlowClient), ..State::default() };
+            sleeps = true;
         } else {
             state.queue.push_back(out);
         }
         drop(state);
-        if was_idle {
+        if sleeps {
             self.wake.nudge();
         }
     }
@@ -105,7 +107,11 @@ fn size(out: &Out) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::net::UnixStream;
+    use std::time::Instant;
+
     use super::*;
+    use crate::net::{Interest, wait_ready};
 
     fn frame(length: usize) -> Out {
         Out::Frame { text: true, bytes: vec![b'x'; length].into() }
@@ -113,13 +119,19 @@ mod tests {
 
     #[test]
     fn runs_over_once_and_for_good() {
-        let outbox = Outbox::new(Stop::new().unwrap(), 10);
+        let stop = Stop::new().unwrap();
+        let (outbox, token) = (Outbox::new(stop.clone(), 10), stop.token());
+        let (_far, near) = UnixStream::pair().unwrap();
+        let woken = || wait_ready(&near, Interest::Read, &token, Instant::now()).unwrap().woken;
         let mut taken = Vec::new();
         (0..3).for_each(|_| outbox.push(frame(3)));
         outbox.take(4, &mut taken);
         assert_eq!((taken.len(), outbox.signalled()), (2, None));
-        (0..3).for_each(|_| outbox.push(frame(3)));
-        assert_eq!(outbox.signalled(), Some(Signal::SlowClient));
+        token.clear_wake();
+        outbox.push(frame(3));
+        assert!(!woken(), "woken though it has not sent what it has");
+        (0..2).for_each(|_| outbox.push(frame(3)));
+        assert_eq!((outbox.signalled(), woken()), (Some(Signal::SlowClient), true));
         outbox.push(frame(1));
         taken.clear();
         outbox.take(100, &mut taken);
