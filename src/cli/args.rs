@@ -1,0 +1,217 @@
+//! The command line: what can be asked, and its help.
+
+use std::fmt;
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{Args, Parser, Subcommand};
+
+use super::exit;
+use crate::model::{Dialect, ExchangeName, Feed, Symbol};
+
+const MAX_BOT: usize = 64;
+/// The longest lease that the broker grants.
+const MAX_TTL_S: u32 = 86_400;
+
+/// One connection to the exchange, every bot served.
+///
+/// A running broker is found by its Redis: --redis, else REDIS_URL, else REDIS_HOST, REDIS_PORT and REDIS_DB, else the
+/// file endpoint.json that the broker leaves in its data folder, else redis://127.0.0.1:6379/0. REDIS_USERNAME and
+/// REDIS_PASSWORD count for an address without credentials.
+#[derive(Debug, Parser)]
+#[command(name = "alpaca-broker", version, after_help = exit::HELP)]
+pub struct Cli {
+    #[command(flatten)]
+    pub reach: Reach,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// How to find a running broker.
+#[derive(Debug, Args)]
+pub struct Reach {
+    /// The Redis of the broker, such as redis://127.0.0.1:6379/0
+    #[arg(long, global = true, value_name = "URL")]
+    pub redis: Option<String>,
+    /// The data folder of the broker [default: BROKER_DATA_DIR, else ./data]
+    #[arg(long, global = true, value_name = "FOLDER")]
+    pub data_dir: Option<PathBuf>,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show how a running broker is; fails when none is running
+    #[command(after_help = "Examples:\n  alpaca-broker status\n  alpaca-broker status --watch\n  alpaca-broker status --json | jq .health")]
+    Status(StatusArgs),
+    /// Register symbols for as long as this runs, and print what arrives
+    ///
+    /// Each line tells the sequence number, a gap in it, how many updates were folded into this one, and how old the
+    /// message is. Ctrl-C ends it and unregisters.
+    #[command(after_help = "Examples:\n  alpaca-broker watch AAPL MSFT\n  alpaca-broker watch AAPL --feeds price,quote --count 10\n  \
+                            alpaca-broker watch BTC/USD --json | jq .price")]
+    Watch(WatchArgs),
+    /// Register symbols for a bot, and print what the broker says
+    #[command(
+        after_help = "Examples:\n  alpaca-broker register AAPL MSFT --bot scalper\n  alpaca-broker register AAPL --bot scalper --feeds price,bar --ttl 3600"
+    )]
+    Register(RegisterArgs),
+    /// Take a bot's registrations back
+    #[command(after_help = "Example:\n  alpaca-broker unregister AAPL --bot scalper")]
+    Unregister(HoldingArgs),
+    /// Print the log lines of a running broker as they come
+    #[command(after_help = "Examples:\n  alpaca-broker logs\n  alpaca-broker logs --level warn --json")]
+    Logs(LogsArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct StatusArgs {
+    /// Show it again every second
+    #[arg(short, long)]
+    pub watch: bool,
+    /// Print the message of the broker as it is, one line each
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct WatchArgs {
+    /// Such as AAPL, BTC/USD, binance:BTCUSDT
+    #[arg(required = true, value_name = "SYMBOL")]
+    pub symbols: Vec<Instrument>,
+    /// What to ask for: price, quote, bar, status
+    #[arg(long, value_delimiter = ',', default_value = "price", value_parser = feed)]
+    pub feeds: Vec<Feed>,
+    /// Which messages to ask for: ticker, typed
+    #[arg(long, default_value = "ticker", value_parser = dialect)]
+    pub dialect: Dialect,
+    /// Stop after that many messages
+    #[arg(short = 'n', long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub count: Option<u64>,
+    /// Print the messages as they are, one line each
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct HoldingArgs {
+    /// Such as AAPL, BTC/USD, binance:BTCUSDT
+    #[arg(required = true, value_name = "SYMBOL")]
+    pub symbols: Vec<Instrument>,
+    /// The bot that holds the registration
+    #[arg(long, default_value = "cli", value_parser = bot)]
+    pub bot: String,
+    /// What of them: price, quote, bar, status
+    #[arg(long, value_delimiter = ',', default_value = "price", value_parser = feed)]
+    pub feeds: Vec<Feed>,
+    /// For which messages: ticker, typed
+    #[arg(long, default_value = "ticker", value_parser = dialect)]
+    pub dialect: Dialect,
+    /// Print the answer as it is
+    #[arg(long)]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct RegisterArgs {
+    #[command(flatten)]
+    pub holding: HoldingArgs,
+    /// Seconds until it lapses unless registered again
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_TTL_S)))]
+    pub ttl: u32,
+}
+
+#[derive(Debug, Args)]
+pub struct LogsArgs {
+    /// Follow: the only way there is, as no lines are kept
+    #[arg(short, long)]
+    pub follow: bool,
+    /// The least level to show: error, warn, info, debug, trace
+    #[arg(long, default_value = "trace", value_name = "LEVEL")]
+    pub level: log::Level,
+    /// Print the messages as they are, one line each
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// A symbol and where it trades, as channels spell it: `AAPL`, `binance:BTCUSDT`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Instrument {
+    pub exchange: Option<ExchangeName>,
+    pub symbol: Symbol,
+}
+
+impl FromStr for Instrument {
+    type Err = String;
+
+    /// Small letters are taken for capitals: every symbol has capitals only.
+    fn from_str(text: &str) -> Result<Instrument, String> {
+        let (exchange, symbol) = match text.split_once(':') {
+            Some((exchange, symbol)) => (Some(exchange.parse::<ExchangeName>().map_err(|e| e.to_string())?), symbol),
+            None => (None, text),
+        };
+        let symbol = symbol.to_ascii_uppercase().parse::<Symbol>().map_err(|e| e.to_string())?;
+        Ok(Instrument { exchange, symbol })
+    }
+}
+
+impl fmt::Display for Instrument {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.exchange {
+            Some(exchange) => write!(f, "{exchange}:{}", self.symbol),
+            None => write!(f, "{}", self.symbol),
+        }
+    }
+}
+
+fn feed(name: &str) -> Result<Feed, &'static str> {
+    Feed::from_name(name).ok_or("the feeds are price, quote, bar and status")
+}
+
+fn dialect(name: &str) -> Result<Dialect, &'static str> {
+    Dialect::from_name(name).ok_or("the dialects are ticker and typed")
+}
+
+fn bot(name: &str) -> Result<String, &'static str> {
+    let fits = !name.is_empty() && name.len() <= MAX_BOT && name.bytes().all(|b| b.is_ascii_graphic() && b != b'|');
+    if fits { Ok(name.to_owned()) } else { Err("the name of a bot has up to 64 printable characters, no space and no |") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    fn parse(line: &str) -> Result<Command, clap::Error> {
+        Cli::try_parse_from(line.split_whitespace()).map(|cli| cli.command)
+    }
+
+    #[test]
+    fn the_command_line_is_sound_and_shows_examples() {
+        Cli::command().debug_assert();
+        for mut command in Cli::command().get_subcommands().cloned() {
+            assert!(command.render_long_help().to_string().contains("Example"), "{}", command.get_name());
+        }
+        assert!(Cli::command().render_long_help().to_string().contains("Exit codes:"));
+    }
+
+    #[test]
+    fn symbols_are_checked_and_capitalised() {
+        let Command::Watch(args) = parse("x watch aapl binance:btcusdt BTC/USD --feeds price,bar").unwrap() else { panic!("not watch") };
+        assert_eq!(args.symbols.iter().map(ToString::to_string).collect::<Vec<_>>(), ["AAPL", "binance:BTCUSDT", "BTC/USD"]);
+        assert_eq!(args.feeds, [Feed::Price, Feed::Bar]);
+        for line in [
+            "x watch",
+            "x watch *",
+            "x watch A:B:C",
+            "x watch AAPL --feeds trades",
+            "x watch AAPL -n 0",
+            "x register A --ttl 0",
+            "x register A --ttl 86401",
+            "x register A --bot a|b",
+            "x logs --level loud",
+            "x",
+        ] {
+            assert_eq!(parse(line).unwrap_err().exit_code(), i32::from(exit::USAGE), "{line}");
+        }
+    }
+}

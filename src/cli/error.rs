@@ -1,0 +1,46 @@
+//! Why a command failed, and with which exit code.
+
+use std::io;
+
+use super::exit;
+use super::reach::is_interruption;
+
+#[derive(Debug, thiserror::Error)]
+pub enum CliError {
+    #[error("Redis at {place} does not serve us: {source}; name another one with --redis URL")]
+    Redis { place: String, source: redis::RedisError },
+    #[error("{0} is no Redis address: it looks like redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///PATH?db=DB")]
+    Address(&'static str),
+    #[error("{0} is no file of a running broker: {1}; remove it, or name the Redis with --redis URL")]
+    Endpoint(String, String),
+    #[error("no broker is running at {0}: start one with `alpaca-broker run`, or name its Redis with --redis URL")]
+    NoBroker(String),
+    #[error("the broker at {0} did not answer within {1} s: `alpaca-broker status` tells how it is")]
+    NoAnswer(String, u64),
+    #[error("interrupted before the broker answered")]
+    Interrupted,
+    #[error("the broker refused what is listed above")]
+    Refused,
+    #[error("what the broker says is not understood: {0}; is it of another version?")]
+    Message(#[from] serde_json::Error),
+    #[error("the output cannot be written: {0}")]
+    Output(#[from] io::Error),
+    #[error("signals cannot be handled: {0}")]
+    Signals(#[from] ctrlc::Error),
+}
+
+impl CliError {
+    /// Whoever read the output has seen enough: no failure.
+    pub fn is_reader_gone(&self) -> bool {
+        matches!(self, CliError::Output(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
+    /// A signal came while Redis was being read.
+    pub fn is_interruption(&self) -> bool {
+        matches!(self, CliError::Redis { source, .. } if is_interruption(source))
+    }
+
+    pub fn exit_code(&self) -> u8 {
+        if self.is_reader_gone() { exit::OK } else { exit::FAILED }
+    }
+}
