@@ -60,6 +60,8 @@ impl Checker<'_> {
         let orders_on_ticker_channel = self.orders_on_ticker_channel();
         let data_dir = self.top.pick("data_dir", self.variables, "BROKER_DATA_DIR", self.report);
         let data_dir = data_dir.map_or_else(|| PathBuf::from("./data"), |given| PathBuf::from(given.text));
+        let trusted_ca = self.top.pick("trusted_ca", self.variables, "BROKER_TRUSTED_CA", self.report);
+        let trusted_ca = trusted_ca.filter(|given| !given.text.is_empty()).map(|given| PathBuf::from(given.text));
         let http = self.http();
         let log_level = self.top.pick("log_level", self.variables, "LOG_LEVEL", self.report);
         let log_level = log_level.and_then(|given| given.choose(&LEVELS, self.report)).unwrap_or(log::LevelFilter::Info);
@@ -85,6 +87,7 @@ impl Checker<'_> {
             limits,
             orders_on_ticker_channel,
             data_dir,
+            trusted_ca,
             http,
             log_level,
             sim,

@@ -30,6 +30,8 @@ pub struct Config {
     /// `None`: on with one account, off with several.
     pub orders_on_ticker_channel: Option<bool>,
     pub data_dir: PathBuf,
+    /// Trusted instead of the public roots when an exchange is reached by TLS.
+    pub trusted_ca: Option<PathBuf>,
     /// `None` switches the pages off.
     pub http: Option<SocketAddr>,
     pub log_level: log::LevelFilter,

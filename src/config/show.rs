@@ -24,6 +24,9 @@ impl Config {
         put(&mut top, "limits", limits);
         put(&mut top, "orders_on_ticker_channel", self.orders_on_ticker_channel.map_or(Value::from("auto"), Value::from));
         put(&mut top, "data_dir", self.data_dir.display().to_string());
+        if let Some(file) = &self.trusted_ca {
+            put(&mut top, "trusted_ca", file.display().to_string());
+        }
         put(&mut top, "http", self.http.map_or("off".to_owned(), |address| address.to_string()));
         put(&mut top, "log_level", self.log_level.as_str().to_ascii_lowercase());
         if let Some(sim) = &self.sim {

@@ -5,4 +5,4 @@
 pub mod alpaca;
 mod stream;
 
-pub use stream::{Advice, Effects, Incoming, Names, Notice, Outgoing, Session, SessionEnd, SymbolWant};
+pub use stream::{Advice, Effects, Incoming, Names, Notice, Outgoing, RefusedSymbol, Session, SessionEnd, SymbolWant};

@@ -54,13 +54,20 @@ pub struct SessionEnd {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Notice {
     StateChanged(StreamState),
-    /// The venue will not serve these symbols; the session no longer asks for them.
+    /// The venue will not serve these; the session no longer asks for them.
     SymbolsRefused {
-        symbols: Vec<Symbol>,
+        symbols: Vec<RefusedSymbol>,
         reason: String,
     },
     /// Something unexpected that changes nothing, limited in rate by the session.
     Oddity(String),
+}
+
+/// A symbol and those of its feeds that the venue will not serve; what else it has goes on.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct RefusedSymbol {
+    pub symbol: Symbol,
+    pub feeds: FeedSet,
 }
 
 /// What a session wants done, filled by its calls and emptied by its driver.

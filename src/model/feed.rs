@@ -38,7 +38,7 @@ impl fmt::Display for Feed {
 }
 
 /// A set of feeds.
-#[derive(Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct FeedSet(u8);
 
 impl FeedSet {

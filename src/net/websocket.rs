@@ -41,15 +41,11 @@ pub enum OpenError {
 
 /// The limits of every WebSocket of ours.
 pub fn websocket_config() -> WebSocketConfig {
-    WebSocketConfig::default()
-        .write_buffer_size(0)
-        .max_write_buffer_size(MAX_UNSENT)
-        .max_message_size(Some(MAX_MESSAGE))
-        .max_frame_size(Some(MAX_MESSAGE))
+    WebSocketConfig::default().write_buffer_size(0).max_write_buffer_size(MAX_UNSENT).max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE))
 }
 
 /// Dials and upgrades.
-pub fn open_websocket(dialer: &Dialer, to: &Endpoint, headers: &[(&'static str, String)], patience: Duration, token: &StopToken) -> Result<Socket, OpenError> {
+pub fn open_websocket(dialer: &Dialer, to: &Endpoint, headers: &[(&str, &str)], patience: Duration, token: &StopToken) -> Result<Socket, OpenError> {
     let transport = dialer.dial(to, token).map_err(|error| match error {
         DialError::Stopped => OpenError::Stopped,
         other => OpenError::Dial(other),
@@ -57,8 +53,8 @@ pub fn open_websocket(dialer: &Dialer, to: &Endpoint, headers: &[(&'static str, 
     let deadline = Instant::now() + patience;
     let mut request = to.ws_url().parse::<Uri>().map_err(protocol)?.into_client_request().map_err(protocol)?;
     for (name, value) in headers {
-        let value = HeaderValue::from_str(value).map_err(|_| protocol(format!("the header {name} has characters that HTTP cannot carry")))?;
-        request.headers_mut().insert(HeaderName::from_static(name), value);
+        let name = HeaderName::from_bytes(name.as_bytes()).map_err(protocol)?;
+        request.headers_mut().insert(name, HeaderValue::from_str(value).map_err(protocol)?);
     }
     let mut handshake = ClientHandshake::start(transport, request, Some(websocket_config())).map_err(protocol)?;
     loop {

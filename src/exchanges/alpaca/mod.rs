@@ -8,7 +8,7 @@ mod rest;
 mod trading;
 mod wire;
 
-pub use data::{DataSession, DataSettings, Market, SymbolWant};
+pub use data::{DataSession, DataSettings, Market};
 pub use rest::{ACCOUNT_PATH, AccountFacts, KEY_ID_HEADER, RestError, SECRET_KEY_HEADER, parse_account};
 pub use trading::{AuthForm, TradingSession, TradingSettings};
 

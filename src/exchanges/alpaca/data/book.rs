@@ -11,20 +11,12 @@ use super::channels::{Channels, Market, Ticker, Unit};
 use crate::config::Codec;
 use crate::exchanges::alpaca::notices::Oddities;
 use crate::exchanges::alpaca::wire::list_request;
-use crate::exchanges::{Notice, Outgoing};
+use crate::exchanges::{Notice, Outgoing, RefusedSymbol, SymbolWant};
 use crate::model::{FeedSet, Symbol, SymbolId};
 
 /// Symbols in one message, so that a message and its answer stay of ordinary size.
 const CHUNK: usize = 2_000;
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
-
-/// What somebody wants of a symbol from now on, in whole; no feeds: nothing any more.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SymbolWant {
-    pub symbol: Symbol,
-    pub id: SymbolId,
-    pub feeds: FeedSet,
-}
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Wanted {
@@ -164,7 +156,7 @@ impl Book {
             if feeds.is_empty() || served.is_empty() {
                 self.wanted.remove(symbol);
                 if !feeds.is_empty() {
-                    refused.push(symbol.clone());
+                    refused.push(RefusedSymbol { symbol: symbol.clone(), feeds: *feeds });
                 }
             } else {
                 self.wanted.insert(symbol.clone(), Wanted { id: *id, feeds: *feeds });

@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 
-pub use self::book::SymbolWant;
 use self::book::{Book, Hands};
 use self::channels::Channels;
 pub use self::channels::Market;
@@ -25,7 +24,7 @@ use self::verdict::{Verdict, verdict};
 use super::notices::{Oddities, clean};
 use super::wire::{self, Field, Key, Record, Sink};
 use crate::config::Codec;
-use crate::exchanges::{Advice, Effects, Incoming, Names, Notice, Session, SessionEnd};
+use crate::exchanges::{Advice, Effects, Incoming, Names, Notice, Session, SessionEnd, SymbolWant};
 use crate::model::{FeedSet, MarketEvent, Symbol, SymbolId};
 use crate::runtime::{Secret, StreamState};
 
@@ -106,17 +105,6 @@ impl DataSession {
             interned: HashMap::default(),
             oddities: Oddities::default(),
         }
-    }
-
-    /// Takes changes in; a live stream asks the venue for the difference at once.
-    pub fn want(&mut self, now: Instant, changes: &[SymbolWant], out: &mut Effects<MarketEvent>) {
-        let live = self.stage.is_live();
-        self.with_book(now, out, |book, hands| {
-            book.want(changes, hands);
-            if live {
-                book.flush(hands);
-            }
-        });
     }
 
     /// Symbols wanted by name.
@@ -298,6 +286,16 @@ fn session_text(text: &str, settings: &DataSettings) -> String {
 
 impl Session for DataSession {
     type Event = MarketEvent;
+
+    fn want(&mut self, now: Instant, changes: &[SymbolWant], out: &mut Effects<MarketEvent>) {
+        let live = self.stage.is_live();
+        self.with_book(now, out, |book, hands| {
+            book.want(changes, hands);
+            if live {
+                book.flush(hands);
+            }
+        });
+    }
 
     fn opened(&mut self, now: Instant, _: &mut Effects<MarketEvent>) {
         self.lost();

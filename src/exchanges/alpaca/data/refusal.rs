@@ -3,7 +3,7 @@
 
 use super::book::{Action, Book, Hands, some_names};
 use super::channels::{Channels, Ticker, Unit};
-use crate::exchanges::Notice;
+use crate::exchanges::{Notice, RefusedSymbol};
 use crate::model::{FeedSet, Symbol};
 
 /// Single symbols called invalid one after the other before the rest is given up: then the fault lies elsewhere.
@@ -86,8 +86,9 @@ impl Book {
             match ticker {
                 Ticker::All => self.drop_wildcard(channels, &reason, hands),
                 Ticker::One(symbol) if !due.is_empty() => {
-                    self.lose(&symbol, due.feeds(self.market));
-                    symbols.push(symbol);
+                    let feeds = due.feeds(self.market);
+                    self.lose(&symbol, feeds);
+                    symbols.push(RefusedSymbol { symbol, feeds });
                 }
                 Ticker::One(_) => {}
             }
@@ -117,10 +118,11 @@ impl Book {
         hands.odd(said, || format!("this market data stream has no channel {names}: {said}"));
         let (market, closed) = (self.market, self.closed);
         let unserved = |feeds: FeedSet| Channels::of(feeds, market).without(closed).is_empty();
-        let mut symbols: Vec<Symbol> = self.wanted.iter().filter(|(_, want)| unserved(want.feeds)).map(|(symbol, _)| symbol.clone()).collect();
+        let refused = self.wanted.iter().filter(|(_, want)| unserved(want.feeds));
+        let mut symbols: Vec<RefusedSymbol> = refused.map(|(symbol, want)| RefusedSymbol { symbol: symbol.clone(), feeds: want.feeds }).collect();
         symbols.sort();
-        for symbol in &symbols {
-            self.wanted.remove(symbol);
+        for refused in &symbols {
+            self.wanted.remove(&refused.symbol);
         }
         if !symbols.is_empty() {
             hands.notices.push(Notice::SymbolsRefused { symbols, reason: format!("this market data stream does not carry {names} ({said})") });

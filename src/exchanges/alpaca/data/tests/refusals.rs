@@ -6,7 +6,7 @@ use super::*;
 
 fn refused(desk: &mut Desk) -> Vec<(Vec<String>, String)> {
     let read = |notice| match notice {
-        Notice::SymbolsRefused { symbols, reason } => Some((symbols.iter().map(ToString::to_string).collect(), reason)),
+        Notice::SymbolsRefused { symbols, reason } => Some((symbols.iter().map(|refused| refused.symbol.to_string()).collect(), reason)),
         _ => None,
     };
     desk.notices().into_iter().filter_map(read).collect()
@@ -162,7 +162,7 @@ fn a_channel_that_the_stream_lacks_is_dropped_and_the_others_served() {
         desk.error(410);
     }
     let notices = desk.notices();
-    assert!(notices.iter().any(|notice| matches!(notice, Notice::SymbolsRefused { symbols, .. } if symbols.len() == 1 && symbols[0].as_str() == "B")));
+    assert!(notices.iter().any(|notice| matches!(notice, Notice::SymbolsRefused { symbols, .. } if symbols.len() == 1 && symbols[0].symbol.as_str() == "B")));
     assert!(notices.iter().any(|notice| matches!(notice, Notice::Oddity(text) if text.contains("statuses"))));
     assert_eq!((desk.session.state(), desk.session.wanted_symbols()), (StreamState::Streaming, 1));
     desk.want(&[want("C", 3, feeds(&[Feed::Status]))]);

@@ -150,7 +150,7 @@ fn a_symbol_with_feeds_that_the_market_lacks_is_refused() {
     desk.want(&[want("BTC/USD", 1, feeds(&[Feed::Status])), want("ETH/USD", 2, price())]);
     let notices = desk.notices();
     let [Notice::SymbolsRefused { symbols, reason }] = &notices[..] else { panic!("{notices:?}") };
-    assert_eq!((symbols.len(), symbols[0].as_str()), (1, "BTC/USD"));
+    assert_eq!((symbols.len(), symbols[0].symbol.as_str()), (1, "BTC/USD"));
     assert!(reason.contains("does not carry"), "{reason}");
     assert_eq!((desk.session.wanted_symbols(), desk.sent().len()), (1, 1));
 }
