@@ -1,1 +1,30 @@
-//! (room)
+//! The price and order service: producers, lanes, handlers, the registry, and the stop/start sequence.
+//!
+//! Must not know how a venue spells anything (`exchanges`), how Redis is reached (`redis`), or the command line.
+
+mod accounts;
+mod files;
+mod lanes;
+mod order_handler;
+mod orders;
+mod pace;
+mod pages;
+mod price_handler;
+mod prices;
+mod producer;
+mod publisher;
+mod registrar;
+mod registry;
+mod report;
+mod service;
+mod stream;
+mod streams;
+mod symbols;
+
+pub use orders::{OrderPublication, OrderQueue, OrderRules, handle_order_update};
+pub use pace::CyclePace;
+pub use prices::{Outbox, PriceBook, PriceCounts, StreamId, handle_price_update};
+pub use publisher::PublisherError;
+pub use registry::{Instrument, Interest, Registry};
+pub use service::{AlpacaBroker, BrokerHandle, HubError, HubOptions};
+pub use stream::StreamBoard;

@@ -1,0 +1,206 @@
+//! The thread that owns the price book and its Redis connection.
+//!
+//! It never blocks on Redis: while the socket takes nothing it goes on draining its lane, and the book folds. Must not
+//! know exchanges or who registered what.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, TryRecvError, select};
+
+use super::lanes::{PriceItem, PriceLane};
+use super::prices::{NameOf, Outbox, PriceBook, PriceCounts, StreamId, handle_price_update};
+use super::registry::Interest;
+use crate::model::SymbolId;
+use crate::net::Interest as SocketInterest;
+use crate::observe::{Counter, Heartbeat};
+use crate::redis::Outlet;
+
+/// One write to the socket: large enough to make system calls rare, small enough to be sent while the next is made.
+const OUTBOX_BYTES: usize = 64 * 1024;
+/// Batches taken before the socket is served again.
+const BATCH_BURST: usize = 32;
+/// How long we stay with a socket that takes nothing before the lane is looked at again.
+const PRESSURE_TURN: Duration = Duration::from_millis(1);
+const BEAT: Duration = Duration::from_secs(1);
+/// What a shutdown may spend on the last values.
+const LAST_FLUSH: Duration = Duration::from_millis(400);
+
+/// What the supervisor tells the handler.
+pub enum PriceControl {
+    Interest { id: SymbolId, name: String, stream: StreamId, interest: Interest },
+    Wildcard { interest: Interest, name_of: NameOf },
+}
+
+/// How many updates went which way.
+#[derive(Debug, Default)]
+pub struct PriceStats {
+    pub taken: Counter,
+    pub published: Counter,
+    pub merged: Counter,
+    pub unwanted: Counter,
+    pub facts_dropped: Counter,
+    pub snapshots: Counter,
+    pub errors: Counter,
+}
+
+impl PriceStats {
+    fn add(&self, counts: PriceCounts) {
+        self.taken.add(counts.taken);
+        self.published.add(counts.published);
+        self.merged.add(counts.merged);
+        self.unwanted.add(counts.unwanted);
+        self.facts_dropped.add(counts.facts_dropped);
+        self.snapshots.add(counts.snapshots);
+    }
+}
+
+/// The handler; [`PriceHandler::run`] ends when the lane does.
+pub struct PriceHandler {
+    pub lane: PriceLane,
+    pub control: Receiver<PriceControl>,
+    pub book: PriceBook,
+    pub outlet: Outlet,
+    pub stats: Arc<PriceStats>,
+    pub heartbeat: Heartbeat,
+}
+
+impl PriceHandler {
+    pub fn run(mut self) {
+        loop {
+            self.heartbeat.beat();
+            self.serve_control();
+            self.serve_redis();
+            match self.lane.items.try_recv() {
+                Ok(item) => {
+                    self.take(item);
+                    self.take_more();
+                    continue;
+                }
+                Err(TryRecvError::Disconnected) => break,
+                Err(TryRecvError::Empty) => {}
+            }
+            if !self.wait() {
+                break;
+            }
+        }
+        self.finish();
+    }
+
+    /// What more lies on the lane, until the outgoing buffer is worth a write.
+    fn take_more(&mut self) {
+        for _ in 1..BATCH_BURST {
+            if self.outlet.buffer().len() >= OUTBOX_BYTES {
+                break;
+            }
+            let Ok(item) = self.lane.items.try_recv() else { break };
+            self.take(item);
+        }
+    }
+
+    fn take(&mut self, item: PriceItem) {
+        // An interest is always sent before the subscription that makes its first event.
+        self.serve_control();
+        let now = Instant::now();
+        match item {
+            PriceItem::StreamLost(stream) => self.book.stream_lost(now, stream),
+            PriceItem::Batch(mut events) => {
+                let limit = self.room();
+                let mut out = Outbox::new(self.outlet.buffer(), limit);
+                for event in events.drain(..) {
+                    handle_price_update(&mut self.book, now, event, &mut out);
+                }
+                let commands = out.commands();
+                self.outlet.queued(commands);
+                let _ = self.lane.empties.try_send(events);
+                self.stats.add(self.book.take_counts());
+            }
+        }
+    }
+
+    fn room(&self) -> usize {
+        if self.outlet.has_room() { usize::MAX } else { 0 }
+    }
+
+    fn serve_control(&mut self) {
+        while let Ok(control) = self.control.try_recv() {
+            self.obey(control);
+        }
+    }
+
+    fn obey(&mut self, control: PriceControl) {
+        match control {
+            PriceControl::Interest { id, name, stream, interest } => self.book.set_interest(Instant::now(), id, &name, stream, interest),
+            PriceControl::Wildcard { interest, name_of } => self.book.set_wildcard(interest, name_of),
+        }
+    }
+
+    fn serve_redis(&mut self) {
+        let now = Instant::now();
+        let pumped = self.outlet.pump(now);
+        self.stats.errors.add(pumped.errors);
+        if pumped.connected {
+            self.book.save_again(now);
+        }
+        let limit = if self.outlet.has_room() { OUTBOX_BYTES } else { 0 };
+        let mut out = Outbox::new(self.outlet.buffer(), limit);
+        self.book.flush(now, &mut out);
+        let commands = out.commands();
+        if commands > 0 {
+            self.outlet.queued(commands);
+            self.outlet.pump(now);
+            self.stats.add(self.book.take_counts());
+        }
+    }
+
+    /// Sleeps until there is something to do; false when the lane has ended.
+    fn wait(&mut self) -> bool {
+        let now = Instant::now();
+        if self.outlet.is_up() && (self.outlet.wants_write() || self.book.is_waiting()) {
+            let interest = if self.outlet.wants_write() { SocketInterest::ReadWrite } else { SocketInterest::Read };
+            // A failed wait shows again in the next pump, which ends the connection.
+            let _ = self.outlet.wait(now + PRESSURE_TURN, interest);
+            return true;
+        }
+        let mut deadline = self.outlet.next_deadline().min(now + BEAT);
+        if self.outlet.is_up() {
+            deadline = self.book.next_due().map_or(deadline, |due| due.min(deadline));
+        }
+        let patience = deadline.saturating_duration_since(now);
+        select! {
+            recv(self.lane.items) -> item => match item {
+                Ok(item) => {
+                    self.take(item);
+                    self.take_more();
+                }
+                Err(_) => return false,
+            },
+            recv(self.control) -> control => if let Ok(control) = control {
+                self.obey(control);
+            },
+            recv(self.outlet.link_ready()) -> _ => {}
+            default(patience) => {}
+        }
+        true
+    }
+
+    fn finish(&mut self) {
+        let deadline = Instant::now() + LAST_FLUSH;
+        self.book.save_all_at(Instant::now());
+        while self.outlet.is_up() && Instant::now() < deadline {
+            self.serve_redis();
+            if !self.book.is_waiting() && self.book.next_due().is_none() && self.outlet.unanswered() == 0 {
+                break;
+            }
+            let interest = if self.outlet.wants_write() { SocketInterest::ReadWrite } else { SocketInterest::Read };
+            let _ = self.outlet.wait(deadline, interest);
+        }
+        self.stats.add(self.book.take_counts());
+    }
+}
+
+impl std::fmt::Debug for PriceHandler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PriceHandler").field("book", &self.book).finish_non_exhaustive()
+    }
+}

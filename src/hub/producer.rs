@@ -1,0 +1,404 @@
+//! A producer: drives one session over one socket, on a thread of its own, through any number of connections.
+//!
+//! [`Producer::run`] ends at a stop and returns the producer itself. After a stop *for restart* it comes back with its
+//! live, authenticated connection and everything unacknowledged and unsent, and whoever runs it next goes on where it
+//! was. Must not know what the events mean or where they go.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tungstenite::{Bytes, Error, Message};
+
+use super::stream::{Refused, StreamBoard};
+use crate::exchanges::{Advice, Effects, Incoming, Notice, Outgoing, Session, SessionEnd};
+use crate::net::{Dialer, Endpoint, Interest, OpenError, Socket, open_websocket, wait_ready};
+use crate::runtime::{Backoff, StopKind, StopToken, StreamState, Waited, wall_now};
+
+/// Silence after which we ask whether the venue is still there, and how long it may take to say so.
+const PING_EVERY: Duration = Duration::from_secs(10);
+const PONG_WITHIN: Duration = Duration::from_secs(5);
+/// A peer that takes nothing for so long is gone.
+const SEND_WITHIN: Duration = Duration::from_secs(5);
+const UPGRADE_WITHIN: Duration = Duration::from_secs(5);
+/// How long a polite goodbye may hold up a shutdown.
+const CLOSE_WITHIN: Duration = Duration::from_millis(200);
+/// A refused stream is looked at again, in case the operator mended it at the venue.
+const REFUSED_RECHECK: Duration = Duration::from_secs(600);
+/// The longest sleep, so that a clock that went wrong cannot put a producer to sleep for good.
+const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// Messages read in one go before events are handed on.
+const READ_BURST: usize = 64;
+
+/// Where a producer's events go.
+pub trait Sink<E>: Send + 'static {
+    /// Takes all events out of the vector. May wait for room, but not beyond a stop.
+    fn deliver(&mut self, events: &mut Vec<E>, token: &StopToken);
+
+    /// The connection is gone: what was known may be stale.
+    fn lost(&mut self) {}
+
+    /// Something to do before dialling, such as learning who we are; an end keeps the producer from dialling.
+    fn prepare(&mut self, _token: &StopToken) -> Result<(), SessionEnd> {
+        Ok(())
+    }
+}
+
+/// Where a stream is and what its upgrade carries.
+#[derive(Debug, Clone)]
+pub struct StreamPlace {
+    pub endpoint: Endpoint,
+    pub headers: &'static [(&'static str, &'static str)],
+}
+
+/// One stream's session, connection and manners.
+pub struct Producer<S: Session, K: Sink<S::Event>> {
+    place: StreamPlace,
+    board: Arc<StreamBoard>,
+    dialer: Arc<Dialer>,
+    session: S,
+    sink: K,
+    backoff: Backoff,
+    effects: Effects<S::Event>,
+    connection: Option<Connection>,
+    retry_at: Instant,
+}
+
+struct Connection {
+    socket: Socket,
+    last_heard: Instant,
+    pinged: Option<Instant>,
+    /// Since when the socket has not taken everything.
+    unsent_since: Option<Instant>,
+}
+
+/// Why a connection is over.
+enum Over {
+    Stopped,
+    Ended(SessionEnd),
+}
+
+impl Over {
+    fn reconnect(cause: impl Into<String>) -> Over {
+        Over::Ended(SessionEnd { cause: cause.into(), advice: Advice::Reconnect })
+    }
+}
+
+impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
+    pub fn new(place: StreamPlace, board: Arc<StreamBoard>, dialer: Arc<Dialer>, session: S, sink: K) -> Producer<S, K> {
+        let backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(30), 2.0, Duration::from_secs(60), fastrand::u64(..));
+        Producer { place, board, dialer, session, sink, backoff, effects: Effects::default(), connection: None, retry_at: Instant::now() }
+    }
+
+    /// Streams until stopped.
+    pub fn run(mut self, token: &StopToken) -> Self {
+        while token.is_running() {
+            if self.connection.is_none() {
+                if self.wait_to_retry(token) == Waited::Stopped {
+                    break;
+                }
+                if let Err(over) = self.connect(token) {
+                    self.connection_over(over);
+                    continue;
+                }
+            }
+            if let Err(over) = self.serve(token) {
+                self.connection_over(over);
+            }
+        }
+        if token.kind() == StopKind::Shutdown {
+            self.close(token);
+        }
+        self
+    }
+
+    fn wait_to_retry(&self, token: &StopToken) -> Waited {
+        if token.is_running() { token.wait_until(self.retry_at) } else { Waited::Stopped }
+    }
+
+    fn connect(&mut self, token: &StopToken) -> Result<(), Over> {
+        self.board.set_state(StreamState::Connecting, None);
+        self.sink.prepare(token).map_err(Over::Ended)?;
+        if !token.is_running() {
+            return Err(Over::Stopped);
+        }
+        self.board.stats.attempts.add(1);
+        let socket = open_websocket(&self.dialer, &self.place.endpoint, self.place.headers, UPGRADE_WITHIN, token).map_err(open_failure)?;
+        let now = Instant::now();
+        self.board.stats.connects.add(1);
+        self.connection = Some(Connection { socket, last_heard: now, pinged: None, unsent_since: None });
+        self.take_wants(now);
+        self.session.opened(now, &mut self.effects);
+        self.act(token)
+    }
+
+    /// Reads, hands on and writes until the connection ends or we are stopped.
+    fn serve(&mut self, token: &StopToken) -> Result<(), Over> {
+        // The wants of a restart cycle wait here for the successor.
+        self.take_wants(Instant::now());
+        self.act(token)?;
+        self.board.cycle_ended(Instant::now());
+        loop {
+            if !token.is_running() {
+                return Err(Over::Stopped);
+            }
+            let more = self.read(token)?;
+            let now = Instant::now();
+            self.keep_alive(now)?;
+            if self.session.deadline().is_some_and(|deadline| deadline <= now) {
+                self.session.timed_out(now, &mut self.effects);
+                self.act(token)?;
+            }
+            if self.session.state() == StreamState::Streaming {
+                self.backoff.succeeded(now);
+            }
+            if !more && self.sleep(now, token)? {
+                self.take_wants(Instant::now());
+                self.act(token)?;
+            }
+        }
+    }
+
+    /// Reads what there is, up to a burst; says whether there may be more.
+    fn read(&mut self, token: &StopToken) -> Result<bool, Over> {
+        let mut more = true;
+        for _ in 0..READ_BURST {
+            let Some(connection) = self.connection.as_mut() else { return Err(Over::Stopped) };
+            let message = match connection.socket.read() {
+                Ok(message) => message,
+                Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    more = false;
+                    break;
+                }
+                Err(error) => {
+                    // What came before the end still counts.
+                    let _ = self.act(token);
+                    return Err(Over::reconnect(read_failure(&error)));
+                }
+            };
+            let now = Instant::now();
+            connection.last_heard = now;
+            match &message {
+                Message::Text(text) => self.session.received(now, Incoming::Text(text), &mut self.effects),
+                Message::Binary(bytes) => self.session.received(now, Incoming::Binary(bytes), &mut self.effects),
+                Message::Pong(_) => connection.pinged = None,
+                // tungstenite has queued the answer; it goes out with the next flush.
+                Message::Ping(_) => connection.unsent_since = connection.unsent_since.or(Some(now)),
+                Message::Close(frame) => {
+                    let cause = frame
+                        .as_ref()
+                        .map_or_else(|| "the venue closed the connection".to_owned(), |f| format!("the venue closed the connection with code {}", f.code));
+                    let _ = self.act(token);
+                    return Err(Over::reconnect(cause));
+                }
+                Message::Frame(_) => {}
+            }
+            if matches!(message, Message::Text(_) | Message::Binary(_)) {
+                self.board.heard(wall_now());
+            }
+            if self.effects.end.is_some() {
+                break;
+            }
+        }
+        self.act(token)?;
+        Ok(more)
+    }
+
+    /// Carries out what the session asked for.
+    fn act(&mut self, token: &StopToken) -> Result<(), Over> {
+        let stats = &self.board.stats;
+        stats.malformed.add(std::mem::take(&mut self.effects.malformed));
+        stats.unknown.add(std::mem::take(&mut self.effects.unknown));
+        stats.unwanted.add(std::mem::take(&mut self.effects.unwanted));
+        if !self.effects.events.is_empty() {
+            stats.events.add(self.effects.events.len() as u64);
+            self.sink.deliver(&mut self.effects.events, token);
+        }
+        for notice in self.effects.notices.drain(..) {
+            match notice {
+                Notice::StateChanged(state) => {
+                    log::info!("{state}");
+                    self.board.set_state(state, None);
+                }
+                Notice::SymbolsRefused { symbols, reason } => {
+                    log::warn!("{} symbols refused: {reason}", symbols.len());
+                    self.board.put_refused(Refused { symbols, reason });
+                }
+                Notice::Oddity(text) => log::warn!("{text}"),
+            }
+        }
+        if let Some(connection) = self.connection.as_mut() {
+            for message in self.effects.send.drain(..) {
+                let message = match message {
+                    Outgoing::Text(text) => Message::text(text),
+                    Outgoing::Binary(bytes) => Message::binary(bytes),
+                };
+                match connection.socket.write(message) {
+                    Ok(()) => {}
+                    Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                    Err(error) => return Err(Over::reconnect(format!("cannot send: {error}"))),
+                }
+                connection.unsent_since.get_or_insert_with(Instant::now);
+            }
+            connection.flush()?;
+        }
+        match self.effects.end.take() {
+            Some(end) => Err(Over::Ended(end)),
+            None => Ok(()),
+        }
+    }
+
+    fn keep_alive(&mut self, now: Instant) -> Result<(), Over> {
+        let Some(connection) = self.connection.as_mut() else { return Ok(()) };
+        if let Some(pinged) = connection.pinged {
+            if now.saturating_duration_since(pinged) >= PONG_WITHIN {
+                return Err(Over::reconnect(format!("no answer to a ping within {PONG_WITHIN:?}: the connection is dead")));
+            }
+        } else if now.saturating_duration_since(connection.last_pinged_or_heard()) >= PING_EVERY {
+            connection.pinged = Some(now);
+            match connection.socket.write(Message::Ping(Bytes::new())) {
+                Ok(()) => {}
+                Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(error) => return Err(Over::reconnect(format!("cannot send a ping: {error}"))),
+            }
+            connection.unsent_since.get_or_insert(now);
+        }
+        connection.flush()?;
+        if connection.unsent_since.is_some_and(|since| now.saturating_duration_since(since) >= SEND_WITHIN) {
+            return Err(Over::reconnect(format!("the venue took nothing for {SEND_WITHIN:?}")));
+        }
+        Ok(())
+    }
+
+    /// Waits for the socket, a wake-up or the next deadline; true after a wake-up.
+    fn sleep(&mut self, now: Instant, token: &StopToken) -> Result<bool, Over> {
+        let Some(connection) = self.connection.as_ref() else { return Ok(false) };
+        let session = self.session.deadline();
+        let deadline = [Some(now + LONGEST_SLEEP), session, Some(connection.next_deadline())].into_iter().flatten().min().unwrap_or(now + LONGEST_SLEEP);
+        let interest = if connection.unsent_since.is_some() { Interest::ReadWrite } else { Interest::Read };
+        let ready = wait_ready(connection.socket.get_ref(), interest, token, deadline)
+            .map_err(|error| Over::reconnect(format!("cannot wait for the socket: {error}")))?;
+        if ready.woken {
+            token.clear_wake();
+        }
+        Ok(ready.woken && token.is_running())
+    }
+
+    fn take_wants(&mut self, now: Instant) {
+        let wants = self.board.take_wants();
+        if !wants.is_empty() {
+            self.session.want(now, &wants, &mut self.effects);
+        }
+    }
+
+    fn connection_over(&mut self, over: Over) {
+        let end = match over {
+            Over::Stopped => return,
+            Over::Ended(end) => end,
+        };
+        let now = Instant::now();
+        let was_open = self.connection.take().map(|connection| connection.socket.get_ref().shutdown()).is_some();
+        self.effects.send.clear();
+        if was_open {
+            self.board.stats.losses.add(1);
+            self.session.lost();
+            self.sink.lost();
+        }
+        let delay = match end.advice {
+            Advice::Reconnect => self.backoff.failed(now),
+            Advice::ReconnectPatiently { first, cap } => self.backoff.failed_patiently(now, first, cap),
+            Advice::Refuse => REFUSED_RECHECK,
+        };
+        self.retry_at = now + delay;
+        if end.advice == Advice::Refuse {
+            log::error!("refused: {}; looked at again in {} minutes", end.cause, REFUSED_RECHECK.as_secs() / 60);
+            self.board.set_state(StreamState::Refused, Some(end.cause));
+        } else {
+            log::warn!("{}; next attempt in {:.1} s", end.cause, delay.as_secs_f64());
+            self.board.set_state(StreamState::BackingOff, Some(end.cause));
+        }
+    }
+
+    fn close(&mut self, token: &StopToken) {
+        self.board.set_state(StreamState::Stopped, None);
+        let Some(mut connection) = self.connection.take() else { return };
+        let deadline = Instant::now() + CLOSE_WITHIN;
+        let _ = connection.socket.close(None);
+        // The stop has woken the token for good, so this waits on the socket alone.
+        while Instant::now() < deadline {
+            match connection.socket.read() {
+                Ok(Message::Text(text)) => self.session.received(Instant::now(), Incoming::Text(&text), &mut self.effects),
+                Ok(Message::Binary(bytes)) => self.session.received(Instant::now(), Incoming::Binary(&bytes), &mut self.effects),
+                Ok(_) => {}
+                Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
+                    if !connection.wait_readable(deadline) {
+                        break;
+                    }
+                }
+                Err(_) => break,
+            }
+        }
+        if !self.effects.events.is_empty() {
+            self.sink.deliver(&mut self.effects.events, token);
+        }
+        connection.socket.get_ref().shutdown();
+    }
+}
+
+impl Connection {
+    fn flush(&mut self) -> Result<(), Over> {
+        if self.unsent_since.is_none() {
+            return Ok(());
+        }
+        match self.socket.flush() {
+            Ok(()) => self.unsent_since = None,
+            Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) => return Err(Over::reconnect(format!("cannot send: {error}"))),
+        }
+        Ok(())
+    }
+
+    fn last_pinged_or_heard(&self) -> Instant {
+        self.pinged.map_or(self.last_heard, |pinged| pinged.max(self.last_heard))
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let alive = self.pinged.map_or(self.last_heard + PING_EVERY, |pinged| pinged + PONG_WITHIN);
+        self.unsent_since.map_or(alive, |since| alive.min(since + SEND_WITHIN))
+    }
+
+    fn wait_readable(&self, deadline: Instant) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let left = deadline.saturating_duration_since(Instant::now());
+        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(left.subsec_nanos()) };
+        poll(&mut [PollFd::new(self.socket.get_ref(), PollFlags::IN)], Some(&timeout)).is_ok_and(|ready| ready > 0)
+    }
+}
+
+fn open_failure(error: OpenError) -> Over {
+    let patient = |first, cap| Advice::ReconnectPatiently { first: Duration::from_secs(first), cap: Duration::from_secs(cap) };
+    let advice = match &error {
+        OpenError::Stopped => return Over::Stopped,
+        OpenError::Refused { status: 401 | 403, .. } => Advice::Refuse,
+        OpenError::Refused { status: 429, retry_after } => {
+            let first = retry_after.unwrap_or(Duration::from_secs(10));
+            Advice::ReconnectPatiently { first, cap: Duration::from_secs(120).max(first) }
+        }
+        OpenError::Refused { status: 300..=399, .. } => patient(60, 600),
+        _ => Advice::Reconnect,
+    };
+    let cause = match &error {
+        OpenError::Refused { status: 401 | 403, .. } => format!("{error}; check the keys and what they may do"),
+        OpenError::Refused { status: 300..=399, .. } => format!("{error}, a redirect, which is not followed; check the address"),
+        _ => error.to_string(),
+    };
+    Over::Ended(SessionEnd { cause, advice })
+}
+
+fn read_failure(error: &Error) -> String {
+    match error {
+        Error::ConnectionClosed | Error::AlreadyClosed => "the venue closed the connection".to_owned(),
+        Error::Capacity(_) => format!("a message beyond the limit: {error}"),
+        Error::Protocol(_) | Error::Utf8(_) => format!("not a proper WebSocket message: {error}"),
+        other => format!("the connection broke: {other}"),
+    }
+}

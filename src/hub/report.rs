@@ -1,0 +1,147 @@
+//! The status report, each second and at each change: gathered, shown on the pages, left in Redis.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use super::files;
+use super::pages::Showcase;
+use super::registry::Registry;
+use crate::config::Config;
+use crate::contract::channel::{HEALTH, STATUS, STATUS_LEASE_MS};
+use crate::contract::{OrdersStatus, RedisStatus, StatusHealth, StatusReport, StreamStatus, StreamType};
+use crate::model::Timestamp;
+use crate::observe::{Facts, Health, StreamFact, assess};
+use crate::redis::ControlCommand;
+use crate::runtime::{ServiceState, wall_now};
+
+/// Gathers and remembers what was last said.
+pub struct Reporter {
+    config: Arc<Config>,
+    showcase: Arc<Showcase>,
+    started: Timestamp,
+    pub redis_version: Option<String>,
+    last_health: Option<StatusHealth>,
+    facts_dropped: u64,
+}
+
+impl Reporter {
+    pub fn new(config: Arc<Config>, showcase: Arc<Showcase>, started: Timestamp) -> Reporter {
+        Reporter { config, showcase, started, redis_version: None, last_health: None, facts_dropped: 0 }
+    }
+
+    /// Takes stock and shows it on the pages.
+    pub fn report(&mut self, state: ServiceState, registry: &Registry) -> Health {
+        let health = assess(&self.facts());
+        let shown = if matches!(state, ServiceState::Running | ServiceState::Degraded) { health.state } else { state };
+        let report = self.stock(shown, &health, registry);
+        *self.showcase.ready.lock() = match (shown, health.reasons.as_slice()) {
+            (ServiceState::Running, _) => Ok(()),
+            (ServiceState::Degraded, reasons) => Err(reasons.join("; ")),
+            (other, _) => Err(other.to_string()),
+        };
+        *self.showcase.report.lock() = Some(report);
+        health
+    }
+
+    /// What Redis is to be told of the last report.
+    pub fn commands(&mut self) -> Vec<ControlCommand> {
+        let report = self.showcase.report.lock();
+        let Some(report) = report.as_ref() else { return Vec::new() };
+        let value = serde_json::to_vec(report).unwrap_or_default();
+        let mut commands = vec![ControlCommand::SetLease { key: STATUS.to_owned(), value, ttl: Duration::from_millis(STATUS_LEASE_MS) }];
+        if self.last_health.as_ref() != Some(&report.health) {
+            let message = serde_json::json!({"type": "health", "state": report.state, "score": report.health.score, "reasons": report.health.reasons, "epoch": report.epoch});
+            commands.push(ControlCommand::Publish { channel: HEALTH.to_owned(), payload: message.to_string().into_bytes() });
+            self.last_health = Some(report.health.clone());
+        }
+        commands
+    }
+
+    fn facts(&mut self) -> Facts {
+        let now = wall_now();
+        let age = |since: Timestamp| Duration::from_nanos(u64::try_from(now.nanos().saturating_sub(since.nanos())).unwrap_or(0));
+        let boards = self.showcase.boards.lock().clone();
+        let streams = boards.iter().map(|board| {
+            let (state, since, _) = board.state_entry();
+            // Nobody misses a market-data stream without symbols; orders come whenever they come.
+            StreamFact { name: Arc::clone(&board.name), state, for_: age(since), wanted: true }
+        });
+        let streams = streams.collect();
+        let dropped = self.showcase.prices.facts_dropped.get();
+        let newly = dropped - std::mem::replace(&mut self.facts_dropped, dropped);
+        let (p, o, s, c) = self.redis_up();
+        let redis = vec![("prices".into(), p), ("orders".into(), o), ("registrations".into(), s), ("control".into(), c)];
+        Facts { streams, redis, dropped: vec![("bars, statuses and corrections".into(), newly)], memory: None }
+    }
+
+    fn redis_up(&self) -> (bool, bool, bool, bool) {
+        let show = &self.showcase;
+        (show.price_outlet.up.get() > 0, show.order_outlet.up.get() > 0, show.subscriber.up.get() > 0, show.control.up.get() > 0)
+    }
+
+    fn stock(&self, state: ServiceState, health: &Health, registry: &Registry) -> StatusReport {
+        let boards = self.showcase.boards.lock().clone();
+        let streams = boards.iter().map(|board| {
+            let (state, since, cause) = board.state_entry();
+            StreamStatus {
+                name: board.name.to_string(),
+                kind: board.kind.as_str().to_owned(),
+                state: state.to_string(),
+                since: since.to_string(),
+                symbols: if board.kind == StreamType::MarketData { board.stats.symbols.load(Ordering::Relaxed) as usize } else { 0 },
+                connects: board.stats.connects.get(),
+                messages: board.stats.messages.get(),
+                cause,
+            }
+        });
+        let (prices, orders, registrations, control) = self.redis_up();
+        StatusReport {
+            kind: "status".to_owned(),
+            state: state.to_string(),
+            epoch: self.started.millis(),
+            pid: std::process::id(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            started_at: self.started.to_string(),
+            updated_at: wall_now().to_string(),
+            sim: self.config.sim.is_some(),
+            health: StatusHealth { score: (health.score * 1_000.0).round() / 1_000.0, reasons: health.reasons.clone() },
+            streams: streams.collect(),
+            redis: RedisStatus { prices, orders, registrations, control, version: self.redis_version.clone() },
+            symbols: registry.symbols(),
+            bots: registry.bots(),
+            registrations: registry.registrations(),
+            orders: OrdersStatus { last_seq: self.showcase.orders.received.get(), waiting: self.showcase.orders.waiting.load(Ordering::Relaxed) },
+        }
+    }
+
+    fn endpoint_file(&self) -> PathBuf {
+        self.config.data_dir.join("endpoint.json")
+    }
+
+    /// Tells the command line in another shell where we are.
+    pub fn write_endpoint(&self, http: Option<std::net::SocketAddr>) {
+        let redis = format!("{}/{}", self.config.redis.place, self.config.redis.db);
+        let endpoint = serde_json::json!({"redis": redis, "http": http, "pid": std::process::id(), "epoch": self.started.millis()});
+        let file = self.endpoint_file();
+        if let Err(error) = files::replace(&file, endpoint.to_string().as_bytes()) {
+            log::warn!("cannot write {}: {error}; other shells need --redis to find this broker", file.display());
+        }
+    }
+
+    /// Removes the file, unless another process has written it since.
+    pub fn remove_endpoint(&self) {
+        let file = self.endpoint_file();
+        let ours = std::fs::read_to_string(&file).is_ok_and(|text| text.contains(&format!("\"pid\":{}", std::process::id())));
+        if ours {
+            let _ = std::fs::remove_file(&file);
+        }
+    }
+}
+
+impl std::fmt::Debug for Reporter {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Reporter").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,672 @@
+//! The service: builds lanes, threads and streams, supervises them, and takes them down in order.
+//!
+//! The one file that may know all others of the hub. Its thread is the supervisor: it owns every join handle and the
+//! wanted set, and waits on nothing but its channels.
+
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded, select, tick};
+use parking_lot::Mutex;
+
+use super::accounts::AccountMemory;
+use super::lanes::{ORDER_LANE, OrderItem, PriceLaneEntry, price_lane};
+use super::order_handler::{OrderHandler, OrderStats};
+use super::orders::{OrderQueue, OrderRules};
+use super::pace::CyclePace;
+use super::pages::Showcase;
+use super::price_handler::{PriceControl, PriceHandler, PriceStats};
+use super::prices::{PriceBook, StreamId};
+use super::publisher::{AllWants, PublisherError, UpdatePublisher};
+use super::registrar::{Consequences, Registrar, RegistrarStats};
+use super::registry::{Instrument, Interest};
+use super::report::Reporter;
+use super::stream::StreamBoard;
+use super::streams::{self, CRYPTO, STOCKS, Workshop};
+use super::symbols::SymbolTable;
+use crate::config::{Config, DialectRule};
+use crate::contract::channel::{BROKER_REGISTRATION_TYPED, LOGS, REGISTRATIONS};
+use crate::contract::{BROKER_REGISTRATION, StreamType, public_name};
+use crate::model::{Dialect, FeedSet};
+use crate::net::{DialLimits, Dialer, TlsError, client_config};
+use crate::observe::{Heartbeat, Heartbeats, HttpServer, LogHandle, Notifier, Pages};
+use crate::redis::{ControlCommand, ControlEvent, ControlStats, Inbound, Outlet, OutletStats, RedisError, SubscriberStats, run_control, run_subscriber};
+use crate::runtime::{ServiceState, Stop, StopKind, Task, ThreadExit, ThreadOutcome, Threads, wall_now};
+
+/// Registration messages that wait for the supervisor; the subscriber waits when it is full, then drops and counts.
+const INBOUND: usize = 4_096;
+/// Messages taken up before the wanted set is acted on: a burst becomes one cycle.
+const INBOUND_BURST: usize = 1_024;
+/// Changes that wait for the price handler, which is never far behind; the supervisor waits when it is full.
+const PRICE_CONTROL: usize = 4_096;
+/// Work for the control thread; what does not fit is dropped and counted, save registrations, which are written again.
+const CONTROL: usize = 1_024;
+const EXITS: usize = 1_024;
+const SECOND: Duration = Duration::from_secs(1);
+/// How often Redis is asked whether anybody listens to what was given up.
+const ASK_LISTENERS_EVERY: Duration = Duration::from_secs(30);
+/// What each step of the shutdown may take; together they stay below two seconds.
+const STOP_PRODUCERS: Duration = Duration::from_millis(700);
+const STOP_HANDLERS: Duration = Duration::from_millis(600);
+const STOP_REST: Duration = Duration::from_millis(400);
+
+/// Why the service cannot start or go on.
+#[derive(Debug, thiserror::Error)]
+pub enum HubError {
+    #[error(transparent)]
+    Tls(#[from] TlsError),
+    #[error("the system refuses a thread or a socket: {0}; raise the limits of the process")]
+    System(#[from] std::io::Error),
+    #[error(transparent)]
+    Publisher(#[from] PublisherError),
+    #[error("thread {0} panicked: {1}; state is recovered at the next start")]
+    Panicked(Arc<str>, String),
+}
+
+/// What a caller may set beside the configuration.
+#[derive(Debug)]
+pub struct HubOptions {
+    pub pace: CyclePace,
+    pub log: Option<LogHandle>,
+    pub notifier: Notifier,
+}
+
+impl Default for HubOptions {
+    fn default() -> HubOptions {
+        HubOptions { pace: CyclePace::calm(Instant::now()), log: None, notifier: Notifier::silent() }
+    }
+}
+
+/// What others may ask of a running service, from any thread.
+#[derive(Debug, Clone)]
+pub struct BrokerHandle {
+    running: Arc<AtomicBool>,
+    stop: Sender<()>,
+    showcase: Arc<Showcase>,
+    http: Arc<Mutex<Option<std::net::SocketAddr>>>,
+}
+
+impl BrokerHandle {
+    /// Asks for a graceful stop; asking again changes nothing.
+    pub fn stop(&self) {
+        let _ = self.stop.try_send(());
+    }
+
+    pub fn is_running(&self) -> bool {
+        self.running.load(Ordering::Acquire)
+    }
+
+    pub fn boards(&self) -> Vec<Arc<StreamBoard>> {
+        self.showcase.boards.lock().clone()
+    }
+
+    pub fn metrics(&self) -> String {
+        self.showcase.metrics()
+    }
+
+    pub fn status_json(&self) -> String {
+        self.showcase.status_json()
+    }
+
+    /// Where the pages are, once they are.
+    pub fn http_address(&self) -> Option<std::net::SocketAddr> {
+        *self.http.lock()
+    }
+}
+
+/// The service. [`AlpacaBroker::run`] serves until it is stopped.
+pub struct AlpacaBroker {
+    config: Arc<Config>,
+    running: Arc<AtomicBool>,
+    state: ServiceState,
+    threads: Threads,
+    exits: Receiver<ThreadExit>,
+    stop_requests: Receiver<()>,
+    hints: Receiver<()>,
+    inbound: Receiver<Inbound>,
+    control_events: Receiver<ControlEvent>,
+    control: Sender<ControlCommand>,
+    price_control: Sender<PriceControl>,
+    registrar: Registrar,
+    publisher: UpdatePublisher,
+    workshop: Workshop,
+    hint: Sender<()>,
+    /// Kept only until the shutdown: the lanes end when these and all sinks are gone.
+    price_lane: Option<PriceLaneEntry>,
+    order_lane: Option<Sender<OrderItem>>,
+    price_task: Option<Task<()>>,
+    order_task: Option<Task<usize>>,
+    subscriber_task: Option<Task<()>>,
+    control_task: Option<Task<()>>,
+    logs_task: Option<Task<()>>,
+    http: Option<HttpServer>,
+    early: Stop,
+    late: Stop,
+    pace: CyclePace,
+    /// Streams whose producer is to be cycled, as soon as the pace allows.
+    due: BTreeSet<StreamId>,
+    cycle_at: Option<Instant>,
+    /// Registrations of an earlier process, until they have been read.
+    loading: Option<Receiver<Result<HashMap<String, String>, RedisError>>>,
+    loaded: bool,
+    listeners: Option<Listeners>,
+    ask_listeners_at: Instant,
+    reporter: Reporter,
+    heartbeats: Heartbeats,
+    heartbeat: Heartbeat,
+    notifier: Notifier,
+    next_ping: Instant,
+    handle: BrokerHandle,
+}
+
+/// A question about listeners that is under way.
+struct Listeners {
+    asked: Vec<(Instrument, Dialect, Vec<String>)>,
+    answer: Receiver<Result<Vec<(String, u64)>, RedisError>>,
+}
+
+impl AlpacaBroker {
+    /// Builds everything and starts the threads that are there at all times; the producers start with [`AlpacaBroker::run`].
+    pub fn new(config: Config, options: HubOptions) -> Result<AlpacaBroker, HubError> {
+        let config = Arc::new(config);
+        let started = wall_now();
+        let (exit, exits) = bounded(EXITS);
+        let threads = Threads::new(exit);
+        let (early, late) = (Stop::new()?, Stop::new()?);
+        let (request_stop, stop_requests) = bounded(1);
+        let (hint, hints) = bounded(1);
+        let heartbeats = Heartbeats::new();
+        let redis = Arc::new(config.redis.clone());
+
+        let (inbox, inbound) = bounded(INBOUND);
+        let subscriber = Arc::new(SubscriberStats::default());
+        let channels = vec![BROKER_REGISTRATION.to_owned(), BROKER_REGISTRATION_TYPED.to_owned()];
+        let (settings, token, stats) = (Arc::clone(&redis), early.token(), Arc::clone(&subscriber));
+        let subscriber_task = threads.spawn("redis-sub", move || run_subscriber(settings, channels, inbox, token, stats))?;
+
+        let (control, control_inbox) = bounded(CONTROL);
+        let (control_event, control_events) = bounded(16);
+        let control_stats = Arc::new(ControlStats::default());
+        let (settings, token, stats) = (Arc::clone(&redis), late.token(), Arc::clone(&control_stats));
+        let control_task = threads.spawn("redis-control", move || run_control(settings, control_inbox, control_event, token, stats))?;
+
+        let (price_entry, lane) = price_lane();
+        let (price_control, price_orders) = bounded(PRICE_CONTROL);
+        let (prices, price_outlet) = (Arc::new(PriceStats::default()), Arc::new(OutletStats::default()));
+        let handler = PriceHandler {
+            lane,
+            control: price_orders,
+            book: PriceBook::new(started, config.sim.is_some()),
+            outlet: Outlet::new("prices", Arc::clone(&redis), threads.clone(), late.token(), Arc::clone(&price_outlet)),
+            stats: Arc::clone(&prices),
+            heartbeat: heartbeats.register("handle-prices"),
+        };
+        let price_task = threads.spawn("handle-prices", move || handler.run())?;
+
+        let (order_lane, order_items) = bounded(ORDER_LANE);
+        let (orders, order_outlet) = (Arc::new(OrderStats::default()), Arc::new(OutletStats::default()));
+        let on_ticker_channel = config.orders_on_ticker_channel.unwrap_or(config.accounts.len() == 1);
+        let handler = OrderHandler {
+            lane: order_items,
+            rules: OrderRules { on_ticker_channel, sim: config.sim.is_some() },
+            queue: OrderQueue::default(),
+            outlet: Outlet::new("orders", Arc::clone(&redis), threads.clone(), late.token(), Arc::clone(&order_outlet)),
+            stats: Arc::clone(&orders),
+            heartbeat: heartbeats.register("handle-orders"),
+        };
+        let order_task = threads.spawn("handle-orders", move || handler.run())?;
+
+        let registrar_stats = Arc::new(RegistrarStats::default());
+        let showcase = Arc::new(Showcase {
+            boards: Mutex::default(),
+            report: Mutex::default(),
+            ready: Mutex::new(Err("starting".to_owned())),
+            live: AtomicBool::new(true),
+            prices,
+            orders,
+            registrar: Arc::clone(&registrar_stats),
+            price_outlet,
+            order_outlet,
+            subscriber,
+            control: control_stats,
+            log: options.log.clone(),
+        });
+        let logs_task = options.log.as_ref().map(|log| forward_logs(&threads, log, control.clone(), &late)).transpose()?;
+        let http = config.http.and_then(|address| {
+            let server = HttpServer::start(address, Arc::clone(&showcase) as _, &threads, late.token());
+            server.inspect_err(|error| log::warn!("no pages on {address}: {error}; set http: off or another address")).ok()
+        });
+
+        let table = Arc::new(SymbolTable::default());
+        let exchange = config.default_exchange.clone();
+        let route = Box::new(move |instrument: &Instrument| streams::route(instrument, &exchange));
+        let epoch = started.millis();
+        let registrar = Registrar::new(config.limits, Arc::clone(&table), config.default_exchange.clone(), config.dialects, route, epoch, registrar_stats);
+        let dialer = Arc::new(Dialer::new(client_config(config.trusted_ca.as_deref())?, DialLimits::default()));
+        let running = Arc::new(AtomicBool::new(false));
+        let http_address = Arc::new(Mutex::new(http.as_ref().map(|http| http.local_addr)));
+        let handle = BrokerHandle { running: Arc::clone(&running), stop: request_stop, showcase: Arc::clone(&showcase), http: http_address };
+        Ok(AlpacaBroker {
+            reporter: Reporter::new(Arc::clone(&config), showcase, started),
+            workshop: Workshop { config: Arc::clone(&config), dialer, table },
+            config,
+            running,
+            state: ServiceState::Stopped,
+            publisher: UpdatePublisher::new(threads.clone()),
+            threads,
+            exits,
+            stop_requests,
+            hints,
+            inbound,
+            control_events,
+            control,
+            price_control,
+            registrar,
+            hint,
+            price_lane: Some(price_entry),
+            order_lane: Some(order_lane),
+            price_task: Some(price_task),
+            order_task: Some(order_task),
+            subscriber_task: Some(subscriber_task),
+            control_task: Some(control_task),
+            logs_task,
+            http,
+            early,
+            late,
+            pace: options.pace,
+            due: BTreeSet::new(),
+            cycle_at: None,
+            loading: None,
+            loaded: false,
+            listeners: None,
+            ask_listeners_at: Instant::now() + ASK_LISTENERS_EVERY,
+            heartbeat: heartbeats.register("supervisor"),
+            heartbeats,
+            notifier: options.notifier,
+            next_ping: Instant::now(),
+            handle,
+        })
+    }
+
+    pub fn handle(&self) -> BrokerHandle {
+        self.handle.clone()
+    }
+
+    /// Starts, serves until stopped or broken, and stops.
+    pub fn run(mut self) -> Result<(), HubError> {
+        let served = self.start().and_then(|()| self.serve());
+        if let Err(error) = &served {
+            log::error!("{error}");
+            self.go(ServiceState::Failed);
+        }
+        self.stop();
+        served
+    }
+
+    /// Starts the streams. Running already: says so, does nothing.
+    pub fn start(&mut self) -> Result<(), HubError> {
+        if !self.go(ServiceState::Starting) {
+            return Ok(());
+        }
+        self.add_streams()?;
+        let mut out = Consequences::default();
+        let (symbols, feeds) = (self.config.symbols.clone(), self.config.symbol_feeds);
+        self.registrar.hold_for_config(&symbols, feeds, &mut out);
+        self.carry_out(out);
+        self.set_wildcard();
+        self.publisher.start_update_publisher()?;
+        self.due.clear();
+        self.running.store(true, Ordering::Release);
+        self.go(ServiceState::Running);
+        self.reporter.write_endpoint(self.handle.http_address());
+        self.notifier.ready("streams starting");
+        Ok(())
+    }
+
+    fn add_streams(&mut self) -> Result<(), HubError> {
+        if self.publisher.boards().next().is_some() {
+            return Ok(());
+        }
+        if let Some(lane) = &self.price_lane {
+            let board = streams::market_board(STOCKS, self.hint.clone());
+            self.publisher.add_stream(Arc::clone(&board), self.workshop.market(STOCKS, &board, lane))?;
+        }
+        if let Some(lane) = &self.order_lane {
+            let memory = Arc::new(AccountMemory::open(&self.config.data_dir));
+            for account in &self.config.accounts {
+                let board = StreamBoard::new(&streams::order_stream_name(account), StreamType::OrderUpdates, self.hint.clone());
+                self.publisher.add_stream(Arc::clone(&board), self.workshop.orders(account, &memory, &board, lane.clone()))?;
+            }
+        }
+        self.show_boards();
+        Ok(())
+    }
+
+    fn show_boards(&self) {
+        *self.handle.showcase.boards.lock() = self.publisher.boards().cloned().collect();
+    }
+
+    fn set_wildcard(&self) {
+        if !self.config.all_symbols {
+            return;
+        }
+        let feeds = self.config.symbol_feeds;
+        let interest = match self.config.dialects {
+            DialectRule::Auto | DialectRule::Both => Interest { ticker: feeds, typed: feeds },
+            DialectRule::Only(Dialect::Ticker) => Interest { ticker: feeds, typed: FeedSet::NONE },
+            DialectRule::Only(Dialect::Typed) => Interest { ticker: FeedSet::NONE, typed: feeds },
+        };
+        let (table, default) = (Arc::clone(&self.workshop.table), self.config.default_exchange.clone());
+        let name_of = Box::new(move |id| {
+            let instrument = table.instrument(id)?;
+            Some(public_name((instrument.exchange != default).then_some(&instrument.exchange), instrument.symbol.as_str()))
+        });
+        let _ = self.price_control.send(PriceControl::Wildcard { interest, name_of });
+    }
+
+    /// The supervisor's loop: one `select!`, then whatever has become due.
+    fn serve(&mut self) -> Result<(), HubError> {
+        let seconds = tick(SECOND);
+        let never = crossbeam_channel::never();
+        loop {
+            self.heartbeat.beat();
+            let loading = self.loading.clone();
+            let listeners = self.listeners.as_ref().map(|listeners| listeners.answer.clone());
+            let patience = self.cycle_at.map_or(SECOND, |at| at.saturating_duration_since(Instant::now()));
+            select! {
+                recv(self.stop_requests) -> _ => return Ok(()),
+                recv(self.exits) -> exit => if let Ok(exit) = exit { self.thread_exited(&exit)? },
+                recv(self.inbound) -> inbound => if let Ok(inbound) = inbound { self.hear(inbound) },
+                recv(self.control_events) -> event => if let Ok(event) = event { self.control_event(event) },
+                recv(self.hints) -> _ => self.look_at_streams(),
+                recv(loading.as_ref().unwrap_or(&never)) -> fields => self.registrations_loaded(fields.ok()),
+                recv(listeners.as_ref().unwrap_or(&crossbeam_channel::never())) -> answer => self.listeners_counted(answer.ok().and_then(Result::ok)),
+                recv(seconds) -> _ => self.second_passed()?,
+                default(patience) => {}
+            }
+            self.cycle_what_is_due()?;
+        }
+    }
+
+    fn hear(&mut self, first: Inbound) {
+        let mut out = Consequences::default();
+        let now_ms = wall_now().millis();
+        let mut next = Some(first);
+        for _ in 0..INBOUND_BURST {
+            let Some(inbound) = next.take().or_else(|| self.inbound.try_recv().ok()) else { break };
+            match inbound {
+                Inbound::Connected => log::info!("listening for registrations"),
+                Inbound::Lost(cause) => log::warn!("not listening for registrations: {cause}"),
+                Inbound::Message { payload, .. } => self.registrar.handle_registration_message(&payload, now_ms, &mut out),
+                Inbound::Oversized { bytes, .. } => self.registrar.handle_oversized(bytes, &mut out),
+            }
+        }
+        self.carry_out(out);
+    }
+
+    /// Sees to it that what the registrar decided happens.
+    fn carry_out(&mut self, mut out: Consequences) {
+        out.settle(self.registrar.registry());
+        for change in std::mem::take(&mut out.interests) {
+            let _ = self.price_control.send(PriceControl::Interest { id: change.id, name: change.name, stream: change.stream, interest: change.interest });
+        }
+        for (stream, wants) in std::mem::take(&mut out.wants) {
+            if let Some(board) = self.publisher.boards().find(|board| &*board.name == streams::name_of(stream)) {
+                board.put_wants(wants);
+                self.due.insert(stream);
+            } else {
+                self.add_late_stream(stream, wants);
+            }
+        }
+        if !out.stored.is_empty() || !out.removed.is_empty() {
+            self.ask_control(ControlCommand::StoreRegistrations { key: REGISTRATIONS, set: out.stored, remove: out.removed });
+        }
+        for (channel, message) in out.replies {
+            self.ask_control(ControlCommand::Publish { channel, payload: message.into_bytes() });
+        }
+        if out.ask_listeners {
+            self.ask_listeners_at = self.ask_listeners_at.min(Instant::now());
+            self.ask_about_listeners();
+        }
+    }
+
+    /// The crypto stream is there only once somebody wants a pair: each stream takes a connection of the plan.
+    fn add_late_stream(&mut self, stream: StreamId, wants: Vec<crate::exchanges::SymbolWant>) {
+        let Some(lane) = self.price_lane.as_ref().filter(|_| stream == CRYPTO) else { return };
+        let board = streams::market_board(stream, self.hint.clone());
+        board.put_wants(wants);
+        if let Err(error) = self.publisher.add_stream(Arc::clone(&board), self.workshop.market(stream, &board, lane)) {
+            log::error!("no stream {}: {error}", board.name);
+        }
+        self.show_boards();
+    }
+
+    /// Hands work to the control thread, unless it is drowning: what it holds is the newest anyway.
+    fn ask_control(&self, command: ControlCommand) {
+        if self.control.try_send(command).is_err() {
+            self.handle.showcase.control.dropped.add(1);
+        }
+    }
+
+    /// Register a ticker: stop and join the producer, change its list, start it. The list has changed already; the
+    /// producer takes it up when it starts.
+    fn cycle_what_is_due(&mut self) -> Result<(), HubError> {
+        self.cycle_at = None;
+        while let Some(stream) = self.due.pop_first() {
+            if let Err(at) = self.pace.take(Instant::now()) {
+                self.due.insert(stream);
+                self.cycle_at = Some(at);
+                return Ok(());
+            }
+            self.publisher.cycle(streams::name_of(stream))?;
+        }
+        Ok(())
+    }
+
+    fn look_at_streams(&mut self) {
+        let refused: Vec<_> = self.publisher.boards().flat_map(|board| board.take_refused()).collect();
+        let mut out = Consequences::default();
+        for refused in refused {
+            self.registrar.refused_by_venue(&self.config.default_exchange, &refused.symbols, &refused.reason, &mut out);
+        }
+        self.carry_out(out);
+        self.report();
+    }
+
+    fn control_event(&mut self, event: ControlEvent) {
+        match event {
+            ControlEvent::Connected { product, version, .. } => {
+                log::info!("connected to {product} {version}");
+                self.reporter.redis_version = Some(format!("{product} {version}"));
+                if self.loaded {
+                    // Redis may have lost them; written twice they are the same.
+                    self.store_everything();
+                } else if self.loading.is_none() {
+                    let (reply, answer) = bounded(1);
+                    self.ask_control(ControlCommand::Load { key: REGISTRATIONS, reply });
+                    self.loading = Some(answer);
+                }
+            }
+            ControlEvent::Lost(cause) => log::warn!("no Redis: {cause}"),
+        }
+        self.report();
+    }
+
+    fn registrations_loaded(&mut self, fields: Option<Result<HashMap<String, String>, RedisError>>) {
+        self.loading = None;
+        match fields {
+            Some(Ok(fields)) => {
+                let mut out = Consequences::default();
+                let restored = self.registrar.restore(&fields, wall_now().millis(), &mut out);
+                log::info!("{restored} registrations restored");
+                self.loaded = true;
+                self.carry_out(out);
+                self.store_everything();
+            }
+            Some(Err(error)) => log::warn!("registrations not read: {error}"),
+            None => {}
+        }
+    }
+
+    fn store_everything(&self) {
+        let set = self.registrar.registry().stored_fields();
+        if !set.is_empty() {
+            self.ask_control(ControlCommand::StoreRegistrations { key: REGISTRATIONS, set, remove: Vec::new() });
+        }
+    }
+
+    fn ask_about_listeners(&mut self) {
+        if self.listeners.is_some() || Instant::now() < self.ask_listeners_at {
+            return;
+        }
+        self.ask_listeners_at = Instant::now() + ASK_LISTENERS_EVERY;
+        let asked = self.registrar.questions();
+        if asked.is_empty() {
+            return;
+        }
+        let channels = asked.iter().flat_map(|(_, _, channels)| channels.clone()).collect();
+        let (reply, answer) = bounded(1);
+        self.ask_control(ControlCommand::NumSub { channels, reply });
+        self.listeners = Some(Listeners { asked, answer });
+    }
+
+    fn listeners_counted(&mut self, counts: Option<Vec<(String, u64)>>) {
+        let (Some(listeners), Some(counts)) = (self.listeners.take(), counts) else { return };
+        let counts: HashMap<String, u64> = counts.into_iter().collect();
+        let mut out = Consequences::default();
+        for (instrument, dialect, channels) in listeners.asked {
+            if channels.iter().all(|channel| counts.get(channel) == Some(&0)) {
+                self.registrar.abandoned(&instrument, dialect, &mut out);
+            }
+        }
+        self.carry_out(out);
+    }
+
+    fn second_passed(&mut self) -> Result<(), HubError> {
+        let mut out = Consequences::default();
+        self.registrar.expire(wall_now().millis(), &mut out);
+        self.carry_out(out);
+        self.ask_about_listeners();
+        let registrar = &self.registrar;
+        let wants = || -> AllWants { registrar.all_wants().into_iter().map(|(stream, wants)| (streams::name_of(stream).into(), wants)).collect() };
+        self.publisher.revive(Instant::now(), wants)?;
+        for board in self.publisher.boards() {
+            let stream = if &*board.name == streams::CRYPTO_NAME { CRYPTO } else { STOCKS };
+            board.stats.symbols.store(self.registrar.symbols_of(stream) as u64, Ordering::Relaxed);
+        }
+        self.report();
+        self.ping_watchdog();
+        Ok(())
+    }
+
+    fn report(&mut self) {
+        let health = self.reporter.report(self.state, self.registrar.registry());
+        if matches!(self.state, ServiceState::Running | ServiceState::Degraded) && health.state != self.state {
+            self.go(health.state);
+        }
+        let commands = self.reporter.commands();
+        for command in commands {
+            self.ask_control(command);
+        }
+    }
+
+    fn ping_watchdog(&mut self) {
+        let now = Instant::now();
+        if let Some(every) = self.notifier.ping_every().filter(|_| now >= self.next_ping) {
+            self.next_ping = now + every.min(SECOND);
+            if let Err((name, silence)) = self.notifier.ping(&self.heartbeats, now) {
+                log::error!("thread {name} has been silent for {silence:?}: the watchdog is not told that we live");
+            }
+        }
+    }
+
+    fn thread_exited(&mut self, exit: &ThreadExit) -> Result<(), HubError> {
+        if self.publisher.thread_exited(exit) {
+            return Ok(());
+        }
+        match &exit.outcome {
+            ThreadOutcome::Panicked(text) => Err(HubError::Panicked(Arc::clone(&exit.name), text.clone())),
+            ThreadOutcome::Finished => Ok(()),
+        }
+    }
+
+    /// Takes everything down: producers, lanes, handlers, the rest. Stopped already: says so, does nothing.
+    pub fn stop(&mut self) {
+        if !self.go(ServiceState::Stopping) {
+            return;
+        }
+        self.running.store(false, Ordering::Release);
+        self.notifier.stopping();
+        *self.handle.showcase.ready.lock() = Err("stopping".to_owned());
+        self.early.stop(StopKind::Shutdown);
+        if self.publisher.is_running()
+            && let Err(error) = self.publisher.stop_update_publisher(StopKind::Shutdown, STOP_PRODUCERS)
+        {
+            log::error!("{error}");
+        }
+        // With the last sender gone the handlers drain what is left and end.
+        self.publisher = UpdatePublisher::new(self.threads.clone());
+        (self.price_lane, self.order_lane) = (None, None);
+        let deadline = Instant::now() + STOP_HANDLERS;
+        ended("handle-prices", self.price_task.take().map(|task| task.join_until(deadline)));
+        if let Some(left) = ended("handle-orders", self.order_task.take().map(|task| task.join_until(deadline))).filter(|left| *left > 0) {
+            log::error!("{left} order updates were not published: Redis did not take them");
+        }
+        self.report();
+        self.late.stop(StopKind::Shutdown);
+        let deadline = Instant::now() + STOP_REST;
+        ended("redis-sub", self.subscriber_task.take().map(|task| task.join_until(deadline)));
+        ended("redis-control", self.control_task.take().map(|task| task.join_until(deadline)));
+        ended("logs", self.logs_task.take().map(|task| task.join_until(deadline)));
+        ended("http", self.http.take().map(|http| http.join_within(deadline.saturating_duration_since(Instant::now()))));
+        self.reporter.remove_endpoint();
+        self.go(ServiceState::Stopped);
+    }
+
+    fn go(&mut self, next: ServiceState) -> bool {
+        let Some(state) = self.state.to(next) else {
+            log::warn!("the service is {}: not {next} now", self.state);
+            return false;
+        };
+        log::info!("{} -> {state}", self.state);
+        self.state = state;
+        true
+    }
+}
+
+/// Logs what went wrong with a join, and gives the result if nothing did.
+fn ended<T>(name: &str, joined: Option<Result<T, crate::runtime::JoinFailure>>) -> Option<T> {
+    match joined? {
+        Ok(value) => Some(value),
+        Err(failure) => {
+            log::error!("{name}: {failure}");
+            None
+        }
+    }
+}
+
+/// Carries log lines to the bots that listen; a slow Redis costs lines, never time.
+fn forward_logs(threads: &Threads, log: &LogHandle, control: Sender<ControlCommand>, late: &Stop) -> std::io::Result<Task<()>> {
+    let (lines, token) = (log.lines_for_bots(), late.token());
+    threads.spawn("logs", move || {
+        loop {
+            select! {
+                recv(lines) -> line => match line {
+                    Ok(line) => {
+                        let _ = control.try_send(ControlCommand::Publish { channel: LOGS.to_owned(), payload: line.into_bytes() });
+                    }
+                    Err(_) => return,
+                },
+                recv(token.channel()) -> _ => return,
+            }
+        }
+    })
+}
+
+impl std::fmt::Debug for AlpacaBroker {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("AlpacaBroker").field("state", &self.state).finish_non_exhaustive()
+    }
+}
