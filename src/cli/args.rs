@@ -1,15 +1,16 @@
 //! The command line: what can be asked, and its help.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
 use super::exit;
-use crate::model::{Dialect, ExchangeName, Feed, Symbol};
+use crate::model::{Dialect, ExchangeName, Feed, Price, Symbol};
 
-const MAX_BOT: usize = 64;
+const MAX_BOT: usize = 16;
 /// The longest lease that the broker grants.
 const MAX_TTL_S: u32 = 86_400;
 
@@ -24,7 +25,7 @@ pub struct Cli {
     #[command(flatten)]
     pub reach: Reach,
     #[command(subcommand)]
-    pub command: Command,
+    pub command: Option<Command>,
 }
 
 /// How to find a running broker.
@@ -40,6 +41,15 @@ pub struct Reach {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
+    /// Hold the connections and serve every bot; what is done when no command is given
+    #[command(after_help = "Examples:\n  alpaca-broker\n  alpaca-broker run --config /etc/alpaca-broker/broker.yaml\n  alpaca-broker run --sim")]
+    Run(RunArgs),
+    /// Be an exchange: Alpaca's REST and streams on this machine, with an invented market
+    #[command(after_help = "Examples:\n  alpaca-broker sim\n  alpaca-broker sim --listen 127.0.0.1:8080 --rate 1000 --symbols AAPL=228.50,MSFT=424.10")]
+    Sim(SimArgs),
+    /// Check the configuration and say what is wrong with it
+    #[command(after_help = "Examples:\n  alpaca-broker check\n  alpaca-broker check --config configs/broker.yaml --show")]
+    Check(CheckArgs),
     /// Show how a running broker is; fails when none is running
     #[command(after_help = "Examples:\n  alpaca-broker status\n  alpaca-broker status --watch\n  alpaca-broker status --json | jq .health")]
     Status(StatusArgs),
@@ -61,6 +71,49 @@ pub enum Command {
     /// Print the log lines of a running broker as they come
     #[command(after_help = "Examples:\n  alpaca-broker logs\n  alpaca-broker logs --level warn --json")]
     Logs(LogsArgs),
+}
+
+#[derive(Debug, Default, Args)]
+pub struct RunArgs {
+    /// The configuration file [default: BROKER_CONFIG, else configs/broker.yaml if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Use the exchange inside this process: no keys, invented prices
+    #[arg(long)]
+    pub sim: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct CheckArgs {
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Print what is in force, with *** for secrets
+    #[arg(long)]
+    pub show: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct SimArgs {
+    /// Where to listen
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
+    pub listen: SocketAddr,
+    /// Market messages a second, over all symbols
+    #[arg(long, value_name = "N", default_value_t = 50.0, value_parser = rate)]
+    pub rate: f64,
+    /// Decides every price and every id
+    #[arg(long, default_value_t = 1)]
+    pub seed: u64,
+    /// What is traded and where its price starts [default: forty US stocks and two pairs]
+    #[arg(long, value_name = "SYMBOL=PRICE", value_delimiter = ',', value_parser = priced)]
+    pub symbols: Vec<(Symbol, Price)>,
+    /// Distinct symbols that a connection may have; beyond it error 405
+    #[arg(long, value_name = "N")]
+    pub symbol_limit: Option<usize>,
+    /// PEM file of the certificate chain; with --tls-key it serves TLS
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -163,6 +216,17 @@ impl fmt::Display for Instrument {
     }
 }
 
+fn rate(text: &str) -> Result<f64, &'static str> {
+    let rate: f64 = text.parse().map_err(|_| "a number of messages a second")?;
+    if (0.0..=1_000_000.0).contains(&rate) { Ok(rate) } else { Err("from 0 to 1000000 messages a second") }
+}
+
+fn priced(text: &str) -> Result<(Symbol, Price), String> {
+    let (symbol, price) = text.split_once('=').ok_or("a symbol, =, and its first price")?;
+    let symbol = symbol.parse::<Symbol>().map_err(|e| e.to_string())?;
+    Ok((symbol, price.parse::<Price>().map_err(|e| e.to_string())?))
+}
+
 fn feed(name: &str) -> Result<Feed, &'static str> {
     Feed::from_name(name).ok_or("the feeds are price, quote, bar and status")
 }
@@ -172,8 +236,8 @@ fn dialect(name: &str) -> Result<Dialect, &'static str> {
 }
 
 fn bot(name: &str) -> Result<String, &'static str> {
-    let fits = !name.is_empty() && name.len() <= MAX_BOT && name.bytes().all(|b| b.is_ascii_graphic() && b != b'|');
-    if fits { Ok(name.to_owned()) } else { Err("the name of a bot has up to 64 printable characters, no space and no |") }
+    let fits = (1..=MAX_BOT).contains(&name.len()) && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
+    if fits { Ok(name.to_owned()) } else { Err("the name of a bot has 1 to 16 small letters, digits and _") }
 }
 
 #[cfg(test)]
@@ -182,7 +246,7 @@ mod tests {
     use clap::CommandFactory;
 
     fn parse(line: &str) -> Result<Command, clap::Error> {
-        Cli::try_parse_from(line.split_whitespace()).map(|cli| cli.command)
+        Cli::try_parse_from(line.split_whitespace()).map(|cli| cli.command.unwrap_or(Command::Run(RunArgs::default())))
     }
 
     #[test]
@@ -207,9 +271,11 @@ mod tests {
             "x watch AAPL -n 0",
             "x register A --ttl 0",
             "x register A --ttl 86401",
-            "x register A --bot a|b",
+            "x register A --bot Bad-Name",
             "x logs --level loud",
-            "x",
+            "x sim --rate -1",
+            "x sim --symbols AAPL",
+            "x sim --tls-cert a.pem",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), i32::from(exit::USAGE), "{line}");
         }

@@ -4,6 +4,10 @@ use std::io;
 
 use super::exit;
 use super::reach::is_interruption;
+use crate::config::ConfigError;
+use crate::hub::HubError;
+use crate::observe::LogError;
+use crate::sim::SimError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
@@ -25,6 +29,14 @@ pub enum CliError {
     Message(#[from] serde_json::Error),
     #[error("the output cannot be written: {0}")]
     Output(#[from] io::Error),
+    #[error("{0}")]
+    Configuration(#[from] ConfigError),
+    #[error(transparent)]
+    Hub(#[from] HubError),
+    #[error("the built-in exchange does not start: {0}")]
+    Sim(#[from] SimError),
+    #[error("{0}")]
+    Log(#[from] LogError),
     #[error("signals cannot be handled: {0}")]
     Signals(#[from] ctrlc::Error),
 }
@@ -41,6 +53,12 @@ impl CliError {
     }
 
     pub fn exit_code(&self) -> u8 {
-        if self.is_reader_gone() { exit::OK } else { exit::FAILED }
+        match self {
+            _ if self.is_reader_gone() => exit::OK,
+            CliError::Configuration(_) => exit::CONFIGURATION,
+            CliError::Hub(HubError::Tls(_)) => exit::CONFIGURATION,
+            CliError::Hub(_) => exit::INTERNAL,
+            _ => exit::FAILED,
+        }
     }
 }

@@ -1,8 +1,10 @@
 //! The command line: parse, call, exit code.
 //!
-//! The commands here talk to a running broker over Redis and know only what any bot knows.
+//! `run`, `sim` and `check` compose the library; all other commands talk to a running broker over Redis and know only
+//! what any bot knows.
 
 mod args;
+mod check;
 mod error;
 pub mod exit;
 mod logs;
@@ -10,6 +12,8 @@ mod messages;
 mod out;
 mod reach;
 mod registration;
+mod run;
+mod sim;
 mod status;
 mod watch;
 
@@ -18,7 +22,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use self::args::{Cli, Command};
+use self::args::{Cli, Command, RunArgs};
 use self::error::CliError;
 use self::out::{Colour, Console};
 use self::reach::Place;
@@ -50,13 +54,18 @@ pub fn main() -> ExitCode {
 }
 
 fn dispatch(cli: &Cli, env: &dyn Fn(&str) -> Option<String>, console: &mut Console) -> Result<(), CliError> {
-    let place = Place::find(&cli.reach, env)?;
-    match &cli.command {
-        Command::Status(args) => status::run(args, &place, console),
-        Command::Watch(args) => watch::run(args, &place, console),
-        Command::Register(args) => registration::register(args, &place, console),
-        Command::Unregister(args) => registration::unregister(args, &place, console),
-        Command::Logs(args) => logs::run(args, &place, console),
+    let default = Command::Run(RunArgs::default());
+    let command = cli.command.as_ref().unwrap_or(&default);
+    let place = || Place::find(&cli.reach, env);
+    match command {
+        Command::Run(args) => run::run(args, console),
+        Command::Sim(args) => sim::run(args, console),
+        Command::Check(args) => check::run(args, console),
+        Command::Status(args) => status::run(args, &place()?, console),
+        Command::Watch(args) => watch::run(args, &place()?, console),
+        Command::Register(args) => registration::register(args, &place()?, console),
+        Command::Unregister(args) => registration::unregister(args, &place()?, console),
+        Command::Logs(args) => logs::run(args, &place()?, console),
     }
 }
 
