@@ -1,0 +1,10 @@
+//! The whole service between a real Redis and the built-in exchange; one binary, a module a topic.
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should say where")]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+/// Imports go down the layers only, and other rules of the house.
+mod layers;
+/// A bot registers, sees prices and orders, and leaves.
+mod prices;

@@ -1,0 +1,6 @@
+//! The rig of the integration tests: a private Redis, an exchange, the service, and bots that write down what they see.
+#![allow(dead_code, reason = "each topic uses a part of it")]
+
+pub mod bot;
+pub mod redis_server;
+pub mod rig;
