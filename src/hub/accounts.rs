@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -25,13 +26,16 @@ pub struct AccountDesk {
     account: Account,
     memory: Arc<AccountMemory>,
     id: Mutex<Option<Arc<str>>>,
+    agent: ureq::Agent,
+    /// The agent ends its requests at the shutdown.
+    ends_at_shutdown: AtomicBool,
 }
 
 impl AccountDesk {
     pub fn new(account: Account, memory: Arc<AccountMemory>) -> AccountDesk {
         // The built-in exchange may give other ids at the next start.
         let remembered = if account.environment == Environment::Sim { None } else { memory.recall(account.key_id.expose()) };
-        AccountDesk { account, memory, id: Mutex::new(remembered.map(Into::into)) }
+        AccountDesk { account, memory, id: Mutex::new(remembered.map(Into::into)), agent: agent(), ends_at_shutdown: AtomicBool::new(false) }
     }
 
     pub fn name(&self) -> &Arc<str> {
@@ -48,10 +52,11 @@ impl AccountDesk {
             return Ok(());
         }
         let url = self.account.api.join(ACCOUNT_PATH).http_url();
-        let agent = agent();
-        let closing = agent.clone();
-        token.on_shutdown(move || closing.shutdown());
-        let request = agent.get(&url).header(KEY_ID_HEADER, self.account.key_id.expose()).header(SECRET_KEY_HEADER, self.account.secret_key.expose());
+        if !self.ends_at_shutdown.swap(true, Ordering::Relaxed) {
+            let closing = self.agent.clone();
+            token.on_shutdown(move || closing.shutdown());
+        }
+        let request = self.agent.get(&url).header(KEY_ID_HEADER, self.account.key_id.expose()).header(SECRET_KEY_HEADER, self.account.secret_key.expose());
         let unreachable = |cause: String| SessionEnd { cause: format!("cannot ask for the account: {cause}"), advice: Advice::Reconnect };
         let mut response = request.call().map_err(|error| unreachable(error.to_string()))?;
         let status = response.status().as_u16();

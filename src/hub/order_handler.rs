@@ -83,7 +83,8 @@ impl OrderHandler {
             self.queue.connection_lost();
         }
         if self.outlet.has_room() {
-            let commands = self.queue.send(self.outlet.buffer(), OUTBOX_BYTES);
+            let limit = self.outlet.buffer().len() + OUTBOX_BYTES;
+            let commands = self.queue.send(self.outlet.buffer(), limit);
             if commands > 0 {
                 self.outlet.queued(commands);
                 let pumped = self.outlet.pump(now);

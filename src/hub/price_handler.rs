@@ -90,7 +90,7 @@ impl PriceHandler {
     /// What more lies on the lane, until the outgoing buffer is worth a write.
     fn take_more(&mut self) {
         for _ in 1..BATCH_BURST {
-            if self.outlet.buffer().len() >= OUTBOX_BYTES {
+            if self.outlet.unsent() >= OUTBOX_BYTES {
                 break;
             }
             let Ok(item) = self.lane.items.try_recv() else { break };
@@ -142,7 +142,7 @@ impl PriceHandler {
         if pumped.connected {
             self.book.save_again(now);
         }
-        let limit = if self.outlet.has_room() { OUTBOX_BYTES } else { 0 };
+        let limit = if self.outlet.has_room() { self.outlet.buffer().len() + OUTBOX_BYTES } else { 0 };
         let mut out = Outbox::new(self.outlet.buffer(), limit);
         self.book.flush(now, &mut out);
         let commands = out.commands();

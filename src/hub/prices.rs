@@ -138,7 +138,7 @@ impl PriceBook {
         self.wildcard = Some((interest, name_of));
     }
 
-    /// Sets in which dialects a symbol's feeds are published; an empty interest ends it. The sequence numbers stay, so
+    /// Sets in which dialects a symbol's feeds are published, beside what the wildcard publishes; an empty interest ends it. The sequence numbers stay, so
     /// that they grow when the symbol comes back.
     pub fn set_interest(&mut self, now: Instant, id: SymbolId, name: &str, stream: StreamId, interest: Interest) {
         let at = id.0 as usize;
@@ -146,6 +146,7 @@ impl PriceBook {
             self.slots.resize_with(at + 1, || None);
         }
         let first_seq = self.first_seq;
+        let interest = self.wildcard.as_ref().map_or(interest, |(everything, _)| interest.union(*everything));
         let slot = self.slots[at].get_or_insert_with(|| Box::new(Slot::new(name.to_owned(), stream, first_seq)));
         slot.interest = interest;
         slot.typed_heads = Default::default();

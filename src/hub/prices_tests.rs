@@ -190,6 +190,10 @@ fn the_wildcard_serves_symbols_that_nobody_named() {
     let commands = read(&bytes);
     assert_eq!((commands.len(), commands[0][1].as_str()), (1, "TICKER_UPDATES_NEW"));
     assert_eq!(field(&commands[0][2], "sim"), true);
+    book.set_interest(Instant::now(), SymbolId(9), "NEW", STREAM, Interest::default());
+    bytes.clear();
+    handle_price_update(&mut book, Instant::now(), trade(9, "6", "1"), &mut Outbox::new(&mut bytes, 100_000));
+    assert_eq!(read(&bytes).len(), 1, "a bot that leaves takes nothing from the wildcard");
 }
 
 proptest! {

@@ -38,6 +38,10 @@ impl Interest {
     pub fn feeds(self) -> FeedSet {
         self.ticker.union(self.typed)
     }
+
+    pub fn union(self, other: Interest) -> Interest {
+        Interest { ticker: self.ticker.union(other.ticker), typed: self.typed.union(other.typed) }
+    }
 }
 
 /// What a change of the registry entails.
