@@ -1,50 +1,50 @@
 //! The service: builds lanes, threads and streams, supervises them, and takes them down in order.
 //!
-//! The one file that may know all others of the hub. Its thread is the supervisor: it owns every join handle and the
-//! wanted set, and waits on nothing but its channels.
+//! The one place that may know all others of the hub. Its thread is the supervisor: it owns every join handle and the
+//! wanted set.
+
+mod supervisor;
 
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded, select, tick};
+use crossbeam_channel::{Receiver, Sender, bounded, select};
 use parking_lot::Mutex;
 
-use super::accounts::AccountMemory;
-use super::lanes::{ORDER_LANE, OrderItem, PriceLaneEntry, price_lane};
-use super::order_handler::{OrderHandler, OrderStats};
-use super::orders::{OrderQueue, OrderRules};
-use super::pace::CyclePace;
-use super::pages::Showcase;
-use super::price_handler::{PriceControl, PriceHandler, PriceStats};
-use super::prices::{PriceBook, StreamId};
-use super::publisher::{AllWants, PublisherError, UpdatePublisher};
-use super::registrar::{Consequences, Registrar, RegistrarStats};
-use super::registry::{Instrument, Interest};
-use super::report::Reporter;
-use super::stream::StreamBoard;
-use super::streams::{self, CRYPTO, STOCKS, Workshop};
-use super::symbols::SymbolTable;
+use self::supervisor::Listeners;
 use crate::config::{Config, DialectRule};
-use crate::contract::channel::{BROKER_REGISTRATION_TYPED, LOGS, REGISTRATIONS};
+use crate::contract::channel::{BROKER_REGISTRATION_TYPED, LOGS};
 use crate::contract::{BROKER_REGISTRATION, StreamType, public_name};
+use crate::hub::accounts::AccountMemory;
+use crate::hub::lanes::{ORDER_LANE, OrderItem, PriceLaneEntry, price_lane};
+use crate::hub::order_handler::{OrderHandler, OrderStats};
+use crate::hub::orders::{OrderQueue, OrderRules};
+use crate::hub::pace::CyclePace;
+use crate::hub::pages::Showcase;
+use crate::hub::price_handler::{PriceControl, PriceHandler, PriceStats};
+use crate::hub::prices::{PriceBook, StreamId};
+use crate::hub::publisher::{PublisherError, UpdatePublisher};
+use crate::hub::registrar::{Consequences, Registrar, RegistrarStats};
+use crate::hub::registry::{Instrument, Interest, LeaseEnd};
+use crate::hub::report::Reporter;
+use crate::hub::stream::StreamBoard;
+use crate::hub::streams::{self, STOCKS, Workshop};
+use crate::hub::symbols::SymbolTable;
 use crate::model::{Dialect, FeedSet};
 use crate::net::{DialLimits, Dialer, TlsError, client_config};
 use crate::observe::{Heartbeat, Heartbeats, HttpServer, LogHandle, Notifier, Pages};
 use crate::redis::{ControlCommand, ControlEvent, ControlStats, Inbound, Outlet, OutletStats, RedisError, SubscriberStats, run_control, run_subscriber};
-use crate::runtime::{ServiceState, Stop, StopKind, Task, ThreadExit, ThreadOutcome, Threads, wall_now};
+use crate::runtime::{ServiceState, Stop, StopKind, Task, ThreadExit, Threads, wall_now};
 
 /// Registration messages that wait for the supervisor; the subscriber waits when it is full, then drops and counts.
 const INBOUND: usize = 4_096;
-/// Messages taken up before the wanted set is acted on: a burst becomes one cycle.
-const INBOUND_BURST: usize = 1_024;
 /// Changes that wait for the price handler, which is never far behind; the supervisor waits when it is full.
 const PRICE_CONTROL: usize = 4_096;
-/// Work for the control thread; what does not fit is dropped and counted, save registrations, which are written again.
+/// Work for the control thread; what does not fit is dropped and counted, save registrations, which are kept.
 const CONTROL: usize = 1_024;
 const EXITS: usize = 1_024;
-const SECOND: Duration = Duration::from_secs(1);
 /// How often Redis is asked whether anybody listens to what was given up.
 const ASK_LISTENERS_EVERY: Duration = Duration::from_secs(30);
 /// What each step of the shutdown may take; together they stay below two seconds.
@@ -148,6 +148,8 @@ pub struct AlpacaBroker {
     /// Streams whose producer is to be cycled, as soon as the pace allows.
     due: BTreeSet<StreamId>,
     cycle_at: Option<Instant>,
+    /// Durable fields that the control thread had no room for yet: the lease to write, or `None` to delete.
+    unstored: HashMap<String, Option<LeaseEnd>>,
     /// Registrations of an earlier process, until they have been read.
     loading: Option<Receiver<Result<HashMap<String, String>, RedisError>>>,
     loaded: bool,
@@ -159,12 +161,6 @@ pub struct AlpacaBroker {
     notifier: Notifier,
     next_ping: Instant,
     handle: BrokerHandle,
-}
-
-/// A question about listeners that is under way.
-struct Listeners {
-    asked: Vec<(Instrument, Dialect, Vec<String>)>,
-    answer: Receiver<Result<Vec<(String, u64)>, RedisError>>,
 }
 
 impl AlpacaBroker {
@@ -278,6 +274,7 @@ impl AlpacaBroker {
             pace: options.pace,
             due: BTreeSet::new(),
             cycle_at: None,
+            unstored: HashMap::new(),
             loading: None,
             loaded: false,
             listeners: None,
@@ -364,232 +361,6 @@ impl AlpacaBroker {
             Some(public_name((instrument.exchange != default).then_some(&instrument.exchange), instrument.symbol.as_str()))
         });
         let _ = self.price_control.send(PriceControl::Wildcard { interest, name_of });
-    }
-
-    /// The supervisor's loop: one `select!`, then whatever has become due.
-    fn serve(&mut self) -> Result<(), HubError> {
-        let seconds = tick(SECOND);
-        let never = crossbeam_channel::never();
-        loop {
-            self.heartbeat.beat();
-            let loading = self.loading.clone();
-            let listeners = self.listeners.as_ref().map(|listeners| listeners.answer.clone());
-            let patience = self.cycle_at.map_or(SECOND, |at| at.saturating_duration_since(Instant::now()));
-            select! {
-                recv(self.stop_requests) -> _ => return Ok(()),
-                recv(self.exits) -> exit => if let Ok(exit) = exit { self.thread_exited(&exit)? },
-                recv(self.inbound) -> inbound => if let Ok(inbound) = inbound { self.hear(inbound) },
-                recv(self.control_events) -> event => if let Ok(event) = event { self.control_event(event) },
-                recv(self.hints) -> _ => self.look_at_streams(),
-                recv(loading.as_ref().unwrap_or(&never)) -> fields => self.registrations_loaded(fields.ok()),
-                recv(listeners.as_ref().unwrap_or(&crossbeam_channel::never())) -> answer => self.listeners_counted(answer.ok().and_then(Result::ok)),
-                recv(seconds) -> _ => self.second_passed()?,
-                default(patience) => {}
-            }
-            self.cycle_what_is_due()?;
-        }
-    }
-
-    fn hear(&mut self, first: Inbound) {
-        let mut out = Consequences::default();
-        let now_ms = wall_now().millis();
-        let mut next = Some(first);
-        for _ in 0..INBOUND_BURST {
-            let Some(inbound) = next.take().or_else(|| self.inbound.try_recv().ok()) else { break };
-            match inbound {
-                Inbound::Connected => log::info!("listening for registrations"),
-                Inbound::Lost(cause) => log::warn!("not listening for registrations: {cause}"),
-                Inbound::Message { payload, .. } => self.registrar.handle_registration_message(&payload, now_ms, &mut out),
-                Inbound::Oversized { bytes, .. } => self.registrar.handle_oversized(bytes, &mut out),
-            }
-        }
-        self.carry_out(out);
-    }
-
-    /// Sees to it that what the registrar decided happens.
-    fn carry_out(&mut self, mut out: Consequences) {
-        out.settle(self.registrar.registry());
-        for change in std::mem::take(&mut out.interests) {
-            let _ = self.price_control.send(PriceControl::Interest { id: change.id, name: change.name, stream: change.stream, interest: change.interest });
-        }
-        for (stream, wants) in std::mem::take(&mut out.wants) {
-            if let Some(board) = self.publisher.boards().find(|board| &*board.name == streams::name_of(stream)) {
-                board.put_wants(wants);
-                self.due.insert(stream);
-            } else {
-                self.add_late_stream(stream, wants);
-            }
-        }
-        if !out.stored.is_empty() || !out.removed.is_empty() {
-            self.ask_control(ControlCommand::StoreRegistrations { key: REGISTRATIONS, set: out.stored, remove: out.removed });
-        }
-        for (channel, message) in out.replies {
-            self.ask_control(ControlCommand::Publish { channel, payload: message.into_bytes() });
-        }
-        if out.ask_listeners {
-            self.ask_listeners_at = self.ask_listeners_at.min(Instant::now());
-            self.ask_about_listeners();
-        }
-    }
-
-    /// The crypto stream is there only once somebody wants a pair: each stream takes a connection of the plan.
-    fn add_late_stream(&mut self, stream: StreamId, wants: Vec<crate::exchanges::SymbolWant>) {
-        let Some(lane) = self.price_lane.as_ref().filter(|_| stream == CRYPTO) else { return };
-        let board = streams::market_board(stream, self.hint.clone());
-        board.put_wants(wants);
-        if let Err(error) = self.publisher.add_stream(Arc::clone(&board), self.workshop.market(stream, &board, lane)) {
-            log::error!("no stream {}: {error}", board.name);
-        }
-        self.show_boards();
-    }
-
-    /// Hands work to the control thread, unless it is drowning: what it holds is the newest anyway.
-    fn ask_control(&self, command: ControlCommand) {
-        if self.control.try_send(command).is_err() {
-            self.handle.showcase.control.dropped.add(1);
-        }
-    }
-
-    /// Register a ticker: stop and join the producer, change its list, start it. The list has changed already; the
-    /// producer takes it up when it starts.
-    fn cycle_what_is_due(&mut self) -> Result<(), HubError> {
-        self.cycle_at = None;
-        while let Some(stream) = self.due.pop_first() {
-            if let Err(at) = self.pace.take(Instant::now()) {
-                self.due.insert(stream);
-                self.cycle_at = Some(at);
-                return Ok(());
-            }
-            self.publisher.cycle(streams::name_of(stream))?;
-        }
-        Ok(())
-    }
-
-    fn look_at_streams(&mut self) {
-        let refused: Vec<_> = self.publisher.boards().flat_map(|board| board.take_refused()).collect();
-        let mut out = Consequences::default();
-        for refused in refused {
-            self.registrar.refused_by_venue(&self.config.default_exchange, &refused.symbols, &refused.reason, &mut out);
-        }
-        self.carry_out(out);
-        self.report();
-    }
-
-    fn control_event(&mut self, event: ControlEvent) {
-        match event {
-            ControlEvent::Connected { product, version, .. } => {
-                log::info!("connected to {product} {version}");
-                self.reporter.redis_version = Some(format!("{product} {version}"));
-                if self.loaded {
-                    // Redis may have lost them; written twice they are the same.
-                    self.store_everything();
-                } else if self.loading.is_none() {
-                    let (reply, answer) = bounded(1);
-                    self.ask_control(ControlCommand::Load { key: REGISTRATIONS, reply });
-                    self.loading = Some(answer);
-                }
-            }
-            ControlEvent::Lost(cause) => log::warn!("no Redis: {cause}"),
-        }
-        self.report();
-    }
-
-    fn registrations_loaded(&mut self, fields: Option<Result<HashMap<String, String>, RedisError>>) {
-        self.loading = None;
-        match fields {
-            Some(Ok(fields)) => {
-                let mut out = Consequences::default();
-                let restored = self.registrar.restore(&fields, wall_now().millis(), &mut out);
-                log::info!("{restored} registrations restored");
-                self.loaded = true;
-                self.carry_out(out);
-                self.store_everything();
-            }
-            Some(Err(error)) => log::warn!("registrations not read: {error}"),
-            None => {}
-        }
-    }
-
-    fn store_everything(&self) {
-        let set = self.registrar.registry().stored_fields();
-        if !set.is_empty() {
-            self.ask_control(ControlCommand::StoreRegistrations { key: REGISTRATIONS, set, remove: Vec::new() });
-        }
-    }
-
-    fn ask_about_listeners(&mut self) {
-        if self.listeners.is_some() || Instant::now() < self.ask_listeners_at {
-            return;
-        }
-        self.ask_listeners_at = Instant::now() + ASK_LISTENERS_EVERY;
-        let asked = self.registrar.questions();
-        if asked.is_empty() {
-            return;
-        }
-        let channels = asked.iter().flat_map(|(_, _, channels)| channels.clone()).collect();
-        let (reply, answer) = bounded(1);
-        self.ask_control(ControlCommand::NumSub { channels, reply });
-        self.listeners = Some(Listeners { asked, answer });
-    }
-
-    fn listeners_counted(&mut self, counts: Option<Vec<(String, u64)>>) {
-        let (Some(listeners), Some(counts)) = (self.listeners.take(), counts) else { return };
-        let counts: HashMap<String, u64> = counts.into_iter().collect();
-        let mut out = Consequences::default();
-        for (instrument, dialect, channels) in listeners.asked {
-            if channels.iter().all(|channel| counts.get(channel) == Some(&0)) {
-                self.registrar.abandoned(&instrument, dialect, &mut out);
-            }
-        }
-        self.carry_out(out);
-    }
-
-    fn second_passed(&mut self) -> Result<(), HubError> {
-        let mut out = Consequences::default();
-        self.registrar.expire(wall_now().millis(), &mut out);
-        self.carry_out(out);
-        self.ask_about_listeners();
-        let registrar = &self.registrar;
-        let wants = || -> AllWants { registrar.all_wants().into_iter().map(|(stream, wants)| (streams::name_of(stream).into(), wants)).collect() };
-        self.publisher.revive(Instant::now(), wants)?;
-        for board in self.publisher.boards() {
-            let stream = if &*board.name == streams::CRYPTO_NAME { CRYPTO } else { STOCKS };
-            board.stats.symbols.store(self.registrar.symbols_of(stream) as u64, Ordering::Relaxed);
-        }
-        self.report();
-        self.ping_watchdog();
-        Ok(())
-    }
-
-    fn report(&mut self) {
-        let health = self.reporter.report(self.state, self.registrar.registry());
-        if matches!(self.state, ServiceState::Running | ServiceState::Degraded) && health.state != self.state {
-            self.go(health.state);
-        }
-        let commands = self.reporter.commands();
-        for command in commands {
-            self.ask_control(command);
-        }
-    }
-
-    fn ping_watchdog(&mut self) {
-        let now = Instant::now();
-        if let Some(every) = self.notifier.ping_every().filter(|_| now >= self.next_ping) {
-            self.next_ping = now + every.min(SECOND);
-            if let Err((name, silence)) = self.notifier.ping(&self.heartbeats, now) {
-                log::error!("thread {name} has been silent for {silence:?}: the watchdog is not told that we live");
-            }
-        }
-    }
-
-    fn thread_exited(&mut self, exit: &ThreadExit) -> Result<(), HubError> {
-        if self.publisher.thread_exited(exit) {
-            return Ok(());
-        }
-        match &exit.outcome {
-            ThreadOutcome::Panicked(text) => Err(HubError::Panicked(Arc::clone(&exit.name), text.clone())),
-            ThreadOutcome::Finished => Ok(()),
-        }
     }
 
     /// Takes everything down: producers, lanes, handlers, the rest. Stopped already: says so, does nothing.
