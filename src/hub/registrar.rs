@@ -20,6 +20,8 @@ use crate::observe::Counter;
 const PUBLIC_REFUSALS_PER_S: u32 = 50;
 /// Bots whose answer channel is remembered for refusals that come later.
 const REPLY_CHANNELS_MAX: usize = 10_000;
+/// Commands remembered until the registrations of an earlier process are known.
+const EARLY_MAX: usize = 4_096;
 
 /// What the registrar wants done.
 #[derive(Debug, Default)]
@@ -68,6 +70,8 @@ pub struct Registrar {
     upstream: HashMap<Instrument, FeedSet>,
     reply_channels: HashMap<BotName, String>,
     refusals: RefusalBudget,
+    /// What bots said before the restoration, which is newer than what is restored; `None` after it.
+    early: Option<Vec<(RegistrationCommand, ExchangeName)>>,
     stats: Arc<RegistrarStats>,
 }
 
@@ -97,6 +101,7 @@ impl Registrar {
             upstream: HashMap::new(),
             reply_channels: HashMap::new(),
             refusals: RefusalBudget { second: Instant::now(), left: PUBLIC_REFUSALS_PER_S },
+            early: Some(Vec::new()),
             stats,
         }
     }
@@ -122,6 +127,9 @@ impl Registrar {
             && (self.reply_channels.len() < REPLY_CHANNELS_MAX || self.reply_channels.contains_key(&command.bot))
         {
             self.reply_channels.insert(command.bot.clone(), channel.clone());
+        }
+        if let Some(early) = self.early.as_mut().filter(|early| early.len() < EARLY_MAX) {
+            early.push((command.clone(), exchange.clone()));
         }
         match command.action {
             Action::Register => self.subscribe_symbols(&command, &exchange, now_ms, out),
@@ -180,6 +188,12 @@ impl Registrar {
                 }
                 None => out.removed.push(field.clone()),
             }
+        }
+        // Somebody who left meanwhile must not come back.
+        for (command, exchange) in self.early.take().unwrap_or_default() {
+            let changes = self.registry.apply(&command, &exchange, now_ms);
+            out.ask_listeners |= command.action == Action::Unregister && command.bot.is_anonymous();
+            self.follow(changes, out);
         }
         restored
     }

@@ -6,5 +6,9 @@ mod support;
 
 /// Imports go down the layers only, and other rules of the house.
 mod layers;
+/// What holds a registration, and for how long.
+mod leases;
 /// A bot registers, sees prices and orders, and leaves.
 mod prices;
+/// Many bots and symbols, both dialects, limits, floods, every feed, and orders.
+mod registrations;

@@ -5,7 +5,7 @@
 
 mod supervisor;
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -51,6 +51,8 @@ const ASK_LISTENERS_EVERY: Duration = Duration::from_secs(30);
 const STOP_PRODUCERS: Duration = Duration::from_millis(700);
 const STOP_HANDLERS: Duration = Duration::from_millis(600);
 const STOP_REST: Duration = Duration::from_millis(400);
+/// How long the last registrations wait for room at a shutdown.
+const LAST_STORE: Duration = Duration::from_millis(100);
 
 /// Why the service cannot start or go on.
 #[derive(Debug, thiserror::Error)]
@@ -149,10 +151,12 @@ pub struct AlpacaBroker {
     due: BTreeSet<StreamId>,
     cycle_at: Option<Instant>,
     /// Durable fields that the control thread had no room for yet: the lease to write, or `None` to delete.
-    unstored: HashMap<String, Option<LeaseEnd>>,
+    unstored: BTreeMap<String, Option<LeaseEnd>>,
     /// Registrations of an earlier process, until they have been read.
     loading: Option<Receiver<Result<HashMap<String, String>, RedisError>>>,
     loaded: bool,
+    /// Reading them failed; they are asked for again.
+    load_again: bool,
     listeners: Option<Listeners>,
     ask_listeners_at: Instant,
     reporter: Reporter,
@@ -274,9 +278,10 @@ impl AlpacaBroker {
             pace: options.pace,
             due: BTreeSet::new(),
             cycle_at: None,
-            unstored: HashMap::new(),
+            unstored: BTreeMap::new(),
             loading: None,
             loaded: false,
+            load_again: false,
             listeners: None,
             ask_listeners_at: Instant::now() + ASK_LISTENERS_EVERY,
             heartbeat: heartbeats.register("supervisor"),
@@ -386,6 +391,7 @@ impl AlpacaBroker {
             log::error!("{left} order updates were not published: Redis did not take them");
         }
         self.report();
+        self.store_what_waits(LAST_STORE);
         self.late.stop(StopKind::Shutdown);
         let deadline = Instant::now() + STOP_REST;
         ended("redis-sub", self.subscriber_task.take().map(|task| task.join_until(deadline)));

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, TrySendError, bounded, never, select, tick};
+use crossbeam_channel::{Receiver, SendTimeoutError, bounded, never, select, tick};
 
 use super::{ASK_LISTENERS_EVERY, AlpacaBroker, HubError};
 use crate::contract::channel::REGISTRATIONS;
@@ -148,15 +148,21 @@ impl AlpacaBroker {
                 if self.loaded {
                     // Redis may have lost them; written twice they are the same.
                     self.store_everything();
-                } else if self.loading.is_none() {
-                    let (reply, answer) = bounded(1);
-                    self.ask_control(ControlCommand::Load { key: REGISTRATIONS, reply });
-                    self.loading = Some(answer);
+                } else {
+                    self.load_registrations();
                 }
             }
             ControlEvent::Lost(cause) => log::warn!("no Redis: {cause}"),
         }
         self.report();
+    }
+
+    fn load_registrations(&mut self) {
+        if self.loading.is_none() {
+            let (reply, answer) = bounded(1);
+            self.ask_control(ControlCommand::Load { key: REGISTRATIONS, reply });
+            self.loading = Some(answer);
+        }
     }
 
     fn registrations_loaded(&mut self, fields: Option<Result<HashMap<String, String>, RedisError>>) {
@@ -166,12 +172,16 @@ impl AlpacaBroker {
                 let mut out = Consequences::default();
                 let restored = self.registrar.restore(&fields, wall_now().millis(), &mut out);
                 log::info!("{restored} registrations restored");
-                self.loaded = true;
+                (self.loaded, self.load_again) = (true, false);
                 self.carry_out(out);
                 self.store_everything();
             }
-            Some(Err(error)) => log::warn!("registrations not read: {error}"),
-            None => {}
+            failed => {
+                if let Some(Err(error)) = failed.filter(|_| !self.load_again) {
+                    log::warn!("registrations not read: {error}; they are asked for each second until they are");
+                }
+                self.load_again = true;
+            }
         }
     }
 
@@ -179,25 +189,29 @@ impl AlpacaBroker {
         self.store(self.registrar.registry().stored_fields(), Vec::new());
     }
 
-    /// Has durable fields written and deleted, now or as soon as the control thread has room: a deletion that got lost
-    /// would come back at the next start.
+    /// Has durable fields written and deleted. Unlike all else they are kept until the control thread has room: a deletion
+    /// that got lost would come back at the next start.
     fn store(&mut self, set: Vec<(String, LeaseEnd)>, remove: Vec<String>) {
-        self.unstored.extend(set.into_iter().map(|(field, lease)| (field, Some(lease))));
         self.unstored.extend(remove.into_iter().map(|field| (field, None)));
+        self.unstored.extend(set.into_iter().map(|(field, lease)| (field, Some(lease))));
+        self.store_what_waits(Duration::ZERO);
+    }
+
+    pub(super) fn store_what_waits(&mut self, patience: Duration) {
         if self.unstored.is_empty() {
             return;
         }
         let (mut set, mut remove) = (Vec::new(), Vec::new());
-        for (field, lease) in self.unstored.drain() {
-            match lease {
+        for (field, word) in std::mem::take(&mut self.unstored) {
+            match word {
                 Some(lease) => set.push((field, lease)),
                 None => remove.push(field),
             }
         }
-        let refused = self.control.try_send(ControlCommand::StoreRegistrations { key: REGISTRATIONS, set, remove });
-        if let Err(ControlCommand::StoreRegistrations { set, remove, .. }) = refused.map_err(TrySendError::into_inner) {
-            self.unstored.extend(set.into_iter().map(|(field, lease)| (field, Some(lease))));
+        let command = ControlCommand::StoreRegistrations { key: REGISTRATIONS, set, remove };
+        if let Err(SendTimeoutError::Timeout(ControlCommand::StoreRegistrations { set, remove, .. })) = self.control.send_timeout(command, patience) {
             self.unstored.extend(remove.into_iter().map(|field| (field, None)));
+            self.unstored.extend(set.into_iter().map(|(field, lease)| (field, Some(lease))));
         }
     }
 
@@ -232,6 +246,9 @@ impl AlpacaBroker {
         let mut out = Consequences::default();
         self.registrar.expire(wall_now().millis(), &mut out);
         self.carry_out(out);
+        if self.load_again {
+            self.load_registrations();
+        }
         self.ask_about_listeners();
         let registrar = &self.registrar;
         let wants = || -> AllWants { registrar.all_wants().into_iter().map(|(stream, wants)| (streams::name_of(stream).into(), wants)).collect() };
