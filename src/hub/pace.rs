@@ -1,8 +1,8 @@
-//! How often the stop/start cycle may run: at once for the first, slower under a flood. Pure.
+//! How often the stop/start cycle may ask the venue: at once for the first, slower under a flood. Pure.
 
 use std::time::{Duration, Instant};
 
-/// A bucket of cycles that refills.
+/// A bucket of requests that refills. A cycle costs as many as it sends.
 #[derive(Debug, Clone)]
 pub struct CyclePace {
     burst: u32,
@@ -12,7 +12,7 @@ pub struct CyclePace {
 }
 
 impl CyclePace {
-    /// So many cycles at once, then one each `every`.
+    /// So many requests at once, then one each `every`.
     pub fn new(burst: u32, every: Duration, now: Instant) -> CyclePace {
         CyclePace { burst, every, left: burst, refilled: now }
     }
@@ -26,8 +26,8 @@ impl CyclePace {
         CyclePace::new(u32::MAX, Duration::ZERO, now)
     }
 
-    /// Takes one cycle, or says when there will be one.
-    pub fn take(&mut self, now: Instant) -> Result<(), Instant> {
+    /// Takes a cycle of so many requests, or says when there will be one. What is missing for its last requests is owed.
+    pub fn take(&mut self, requests: u32, now: Instant) -> Result<(), Instant> {
         if !self.every.is_zero() {
             let intervals = (now.saturating_duration_since(self.refilled).as_nanos() / self.every.as_nanos()).min(u128::from(self.burst)) as u32;
             if intervals >= self.burst - self.left {
@@ -40,7 +40,8 @@ impl CyclePace {
             if self.left == 0 {
                 return Err(self.refilled + self.every);
             }
-            self.left -= 1;
+            self.refilled += self.every * requests.saturating_sub(self.left);
+            self.left = self.left.saturating_sub(requests);
         }
         Ok(())
     }
@@ -54,7 +55,7 @@ mod tests {
     fn a_minute_of_flood_sees_at_most_five_cycles_a_second() {
         let start = Instant::now();
         let mut pace = CyclePace::calm(start);
-        let taken = (0..60_000).filter(|ms| pace.take(start + Duration::from_millis(*ms)).is_ok()).count();
+        let taken = (0..60_000).filter(|ms| pace.take(1, start + Duration::from_millis(*ms)).is_ok()).count();
         assert!((200..=300).contains(&taken), "{taken} cycles in a minute");
     }
 
@@ -63,9 +64,17 @@ mod tests {
         let start = Instant::now();
         let mut pace = CyclePace::calm(start);
         for _ in 0..20 {
-            assert_eq!(pace.take(start), Ok(()));
+            assert_eq!(pace.take(1, start), Ok(()));
         }
-        assert_eq!(pace.take(start), Err(start + Duration::from_millis(250)));
-        assert_eq!(pace.take(start + Duration::from_secs(60)), Ok(()));
+        assert_eq!(pace.take(1, start), Err(start + Duration::from_millis(250)));
+        assert_eq!(pace.take(1, start + Duration::from_secs(60)), Ok(()));
+    }
+
+    #[test]
+    fn a_cycle_that_asks_twice_costs_twice() {
+        let start = Instant::now();
+        let mut pace = CyclePace::calm(start);
+        let taken = (0..60_000).filter(|ms| pace.take(2, start + Duration::from_millis(*ms)).is_ok()).count();
+        assert!((100..=150).contains(&taken), "{taken} cycles of two requests in a minute");
     }
 }

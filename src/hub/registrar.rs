@@ -35,8 +35,17 @@ pub struct Consequences {
     pub interests: Vec<InterestChange>,
     /// What the venue must be asked for, by stream.
     pub wants: BTreeMap<StreamId, Vec<SymbolWant>>,
+    /// What kinds of requests these make.
+    pub requests: BTreeMap<StreamId, Requests>,
     /// Ask Redis now whether anybody listens to what was given up.
     pub ask_listeners: bool,
+}
+
+/// What a venue will be asked for: it takes a request to subscribe and another to unsubscribe.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub struct Requests {
+    adds: bool,
+    drops: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -287,7 +296,9 @@ impl Registrar {
             let interest = self.published_interest(instrument);
             out.interests.push(InterestChange { id, name: self.public_name(instrument), stream, interest });
             let feeds = interest.feeds();
-            if self.upstream.get(instrument).copied().unwrap_or_default() != feeds {
+            let asked = self.upstream.get(instrument).copied().unwrap_or_default();
+            if asked != feeds {
+                out.requests.entry(stream).or_default().note(asked, feeds);
                 out.wants.entry(stream).or_default().push(SymbolWant { symbol: instrument.symbol.clone(), id, feeds });
                 if feeds.is_empty() {
                     self.upstream.remove(instrument);
@@ -352,6 +363,22 @@ impl RefusalBudget {
         let allowed = self.left > 0;
         self.left = self.left.saturating_sub(1);
         allowed
+    }
+}
+
+impl Requests {
+    fn note(&mut self, before: FeedSet, after: FeedSet) {
+        self.adds |= after.iter().any(|feed| !before.contains(feed));
+        self.drops |= before.iter().any(|feed| !after.contains(feed));
+    }
+
+    pub fn join(&mut self, other: Requests) {
+        self.adds |= other.adds;
+        self.drops |= other.drops;
+    }
+
+    pub fn count(self) -> u32 {
+        u32::from(self.adds) + u32::from(self.drops)
     }
 }
 

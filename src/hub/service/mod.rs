@@ -5,7 +5,7 @@
 
 mod supervisor;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -26,7 +26,7 @@ use crate::hub::pages::Showcase;
 use crate::hub::price_handler::{PriceControl, PriceHandler, PriceStats};
 use crate::hub::prices::{PriceBook, StreamId};
 use crate::hub::publisher::{PublisherError, UpdatePublisher};
-use crate::hub::registrar::{Consequences, Registrar, RegistrarStats};
+use crate::hub::registrar::{Consequences, Registrar, RegistrarStats, Requests};
 use crate::hub::registry::{Instrument, Interest, LeaseEnd};
 use crate::hub::report::Reporter;
 use crate::hub::stream::StreamBoard;
@@ -148,7 +148,7 @@ pub struct AlpacaBroker {
     late: Stop,
     pace: CyclePace,
     /// Streams whose producer is to be cycled, as soon as the pace allows.
-    due: BTreeSet<StreamId>,
+    due: BTreeMap<StreamId, Requests>,
     cycle_at: Option<Instant>,
     /// Durable fields that the control thread had no room for yet: the lease to write, or `None` to delete.
     unstored: BTreeMap<String, Option<LeaseEnd>>,
@@ -276,7 +276,7 @@ impl AlpacaBroker {
             early,
             late,
             pace: options.pace,
-            due: BTreeSet::new(),
+            due: BTreeMap::new(),
             cycle_at: None,
             unstored: BTreeMap::new(),
             loading: None,

@@ -82,7 +82,8 @@ impl AlpacaBroker {
         for (stream, wants) in std::mem::take(&mut out.wants) {
             if let Some(board) = self.publisher.boards().find(|board| &*board.name == streams::name_of(stream)) {
                 board.put_wants(wants);
-                self.due.insert(stream);
+                let requests = out.requests.get(&stream).copied().unwrap_or_default();
+                self.due.entry(stream).or_default().join(requests);
             } else {
                 self.add_late_stream(stream, wants);
             }
@@ -119,9 +120,9 @@ impl AlpacaBroker {
     /// producer takes it up when it starts.
     fn cycle_what_is_due(&mut self) -> Result<(), HubError> {
         self.cycle_at = None;
-        while let Some(stream) = self.due.pop_first() {
-            if let Err(at) = self.pace.take(Instant::now()) {
-                self.due.insert(stream);
+        while let Some((stream, requests)) = self.due.pop_first() {
+            if let Err(at) = self.pace.take(requests.count(), Instant::now()) {
+                self.due.insert(stream, requests);
                 self.cycle_at = Some(at);
                 return Ok(());
             }
