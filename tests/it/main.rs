@@ -4,6 +4,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+/// What is seen on the wire is what `configs/asyncapi.yaml` says.
+mod contract;
 /// Imports go down the layers only, and other rules of the house.
 mod layers;
 /// What holds a registration, and for how long.

@@ -1,4 +1,4 @@
-//! A bot of the tests: registers, listens on channels, keeps every message in order.
+//! A bot of the tests: registers, listens on channels, keeps every message in order, and holds each against the contract.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 
 use super::rig::PATIENCE;
+use super::schema::contract;
 
 /// Subscribed to channels on a connection of its own, with another one to speak.
 pub struct Bot {
@@ -17,6 +18,8 @@ pub struct Bot {
 #[derive(Debug, Clone)]
 pub struct Message {
     pub channel: String,
+    /// The contract's name of the message.
+    pub name: String,
     pub body: Value,
     pub text: String,
     pub at: Instant,
@@ -47,8 +50,10 @@ impl Bot {
         let value = self.listener.recv_response().ok()?;
         let message = redis::Msg::from_owned_value(value)?;
         let text: String = message.get_payload().unwrap();
-        let body = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{} carries no JSON: {error}: {text}", message.get_channel_name()));
-        let message = Message { channel: message.get_channel_name().to_owned(), body, text, at: Instant::now() };
+        let channel = message.get_channel_name().to_owned();
+        let body = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{channel} carries no JSON: {error}: {text}"));
+        let name = contract().message(&channel, &body).unwrap_or_else(|reason| panic!("{channel} carries what the contract does not know: {reason}: {text}"));
+        let message = Message { channel, name, body, text, at: Instant::now() };
         self.heard.push(message.clone());
         Some(message)
     }

@@ -4,3 +4,4 @@
 pub mod bot;
 pub mod redis_server;
 pub mod rig;
+pub mod schema;
