@@ -1,7 +1,14 @@
 use std::collections::BTreeSet;
 
+use alpaca_broker::model::{Amount, Bar, BarKind, Correction, Digits, Fact, Luld, Status, TradeCancel};
+use alpaca_broker::runtime::wall_now;
+use alpaca_broker::sim::{ConnectionRecord, SimBody, SimConfig, SimKey, SimMessage};
 use serde_json::Value;
 
+use crate::support::bot::Bot;
+use crate::support::process::{ACCOUNT, service};
+use crate::support::redis_server::RedisServer;
+use crate::support::rig::{PATIENCE, Rig, RigOptions, wait_until};
 use crate::support::schema::{contract, members};
 
 #[test]
@@ -83,4 +90,161 @@ fn what_breaks_the_contract_is_noticed() {
         let verdict = judge(channel, &payload);
         assert!(verdict.is_err(), "{channel} {payload} passed as {verdict:?}");
     }
+}
+
+fn amount(n: u64) -> Amount {
+    Amount::from_u64(n)
+}
+
+fn digits(text: &str) -> Digits {
+    Digits::parse(text).unwrap()
+}
+
+/// One of each kind of fact.
+fn facts() -> Vec<Fact> {
+    let bar = |kind| Bar {
+        kind,
+        open: digits("150.20"),
+        high: digits("150.3"),
+        low: digits("150.1"),
+        close: digits("150.25"),
+        volume: amount(4_200),
+        vwap: Some(digits("150.22")),
+        trade_count: Some(61),
+    };
+    let text = str::to_owned;
+    vec![
+        Fact::Bar(bar(BarKind::Minute)),
+        Fact::Bar(bar(BarKind::UpdatedMinute)),
+        Fact::Bar(bar(BarKind::Day)),
+        Fact::Status(Status { code: text("H"), message: text("Trading Halt"), reason_code: text("T12"), reason: text("\"news\"\n"), tape: text("C") }),
+        Fact::Luld(Luld { limit_up: digits("157.5"), limit_down: digits("142.5"), indicator: text("B"), tape: text("C") }),
+        Fact::Correction(Correction {
+            original_id: 1,
+            original_price: digits("150.25"),
+            original_size: amount(100),
+            corrected_id: 2,
+            corrected_price: digits("150.2"),
+            corrected_size: amount(100),
+            exchange: text("V"),
+            tape: text("C"),
+        }),
+        Fact::Cancel(TradeCancel { id: 1, price: digits("150.25"), size: amount(100), action: text("C"), exchange: text("V"), tape: text("C") }),
+    ]
+}
+
+/// Each hash field and key of ours that is in Redis, judged; the names of the schemas that they fit.
+fn judge_keys(redis: &mut redis::Connection) -> BTreeSet<String> {
+    let mut seen = BTreeSet::new();
+    let keys: Vec<String> = redis::cmd("KEYS").arg("*").query(redis).unwrap();
+    for key in keys {
+        let kind: String = redis::cmd("TYPE").arg(&key).query(redis).unwrap();
+        let values: Vec<(Option<String>, String)> = match kind.as_str() {
+            "hash" => {
+                let fields: Vec<(String, String)> = redis::cmd("HGETALL").arg(&key).query(redis).unwrap();
+                fields.into_iter().map(|(field, value)| (Some(field), value)).collect()
+            }
+            "string" => vec![(None, redis::cmd("GET").arg(&key).query(redis).unwrap())],
+            other => panic!("{key} is a {other}, which the contract has none of"),
+        };
+        for (field, value) in values {
+            seen.insert(contract().key(&key, field.as_deref(), &value).unwrap_or_else(|reason| panic!("{key} {field:?}: {reason}: {value}")));
+        }
+    }
+    seen
+}
+
+fn place_order(rig: &Rig, body: &str) -> Value {
+    let url = format!("http://{}/v2/orders", rig.exchange_address());
+    let mut answer = ureq::post(&url).header("APCA-API-KEY-ID", "SIM").header("APCA-API-SECRET-KEY", "SIM-SECRET").send(body).unwrap();
+    serde_json::from_str(&answer.body_mut().read_to_string().unwrap()).unwrap()
+}
+
+/// A line of the log as a bot hears it, which takes a process of its own: a process logs to one place.
+fn hear_the_log() {
+    let folder = tempfile::tempdir().unwrap();
+    let redis = RedisServer::start();
+    let mut bot = Bot::listening(&redis.url(), &["broker:logs"]);
+    let _service = service(folder.path(), &redis.url(), &[], &["--sim"]);
+    let line = bot.until("a log line", |message| message.name == "Log");
+    assert!(!line.body["message"].as_str().unwrap().is_empty(), "{}", line.text);
+}
+
+#[test]
+fn every_message_of_the_contract_is_seen_on_the_wire() {
+    let sim = SimConfig { keys: vec![SimKey { symbol_limit: Some(3), ..SimKey::default() }], ..SimConfig::default() };
+    let rig = Rig::with(RigOptions { sim, ..RigOptions::default() });
+    let all = ["TICKER_UPDATES_*", "price:*", "quote:*", "bar:*", "status:*", "order:*", "broker:*", "BROKER_REGISTRATION", "wire:answers"];
+    let mut bot = Bot::listening(&rig.redis.url(), &all);
+
+    // Both dialects, with and without a name, on both channels.
+    bot.say("BROKER_REGISTRATION", r#"{"action":"subscribe","ticker":"AAPL"}"#);
+    bot.say("broker:registration", r#"{"action":"register","symbols":["AAPL"],"account_id":"any"}"#);
+    let feeds = r#""feeds":["price","quote","bar","status"],"ttl_s":600,"reply_to":"wire:answers""#;
+    bot.say("broker:registration", &format!(r#"{{"action":"subscribe","tickers":["AAPL"],"bot":"wire",{feeds}}}"#));
+    bot.say("BROKER_REGISTRATION", &format!(r#"{{"action":"register","symbols":["AAPL","BRK.B"],"bot":"wire",{feeds}}}"#));
+    let answer = bot.until("the second answer", |m| m.channel == "wire:answers" && m.body["accepted"].as_array().is_some_and(|all| all.len() == 2));
+    assert_eq!((&answer.body["action"], &answer.body["bot"], &answer.body["refused"]), (&"register".into(), &"wire".into(), &serde_json::json!([])));
+    let subscribed = |all: &[ConnectionRecord]| {
+        all.iter().any(|c| ["trades", "quotes", "bars", "statuses"].iter().all(|list| c.channels.get(*list).is_some_and(|of| of.len() == 2)))
+    };
+    assert!(rig.exchange.wait_for(subscribed, PATIENCE), "{:?}", rig.exchange.connections());
+
+    // The market, in both dialects.
+    rig.exchange.trade("AAPL", "150.250", 100);
+    rig.exchange.quote("AAPL", "150.24", 200, "150.26", 100);
+    for fact in facts() {
+        rig.exchange.emit(SimMessage { symbol: "AAPL".into(), at: wall_now(), body: SimBody::Fact(fact) });
+    }
+    for channel in ["TICKER_UPDATES_AAPL", "status:AAPL"] {
+        bot.until("the last fact", |m| m.channel == channel && m.name == "Cancel");
+    }
+
+    // Orders: one that fills, and one that the venue words as nobody expects.
+    let order = place_order(&rig, r#"{"symbol":"AAPL","qty":"2","side":"buy","type":"market","time_in_force":"day","client_order_id":"wire-1"}"#);
+    let fill = bot.until("the fill", |m| m.name == "OrderUpdate" && m.body["event"] == "fill");
+    assert_eq!((&fill.body["order_id"], fill.body["filled_qty"].as_f64()), (&order["id"], Some(2.0)));
+    rig.exchange.order_update(ACCOUNT, r#"{"event":"rejected","order":{"id":"o2","symbol":"AAPL","status":"rejected","new":1},"reason":"new word"}"#);
+    let odd = bot.until("the odd one", |m| m.name == "Order" && m.body["event"] == "rejected");
+    assert_eq!((&odd.body["reason"], &odd.body["order_data"]["new"]), (&"new word".into(), &1.into()));
+
+    // Refusals: by the venue, whose plan has three symbols, of one symbol, and of a whole message. What is no registration
+    // is said where this bot does not listen, which would refuse it too.
+    bot.say("broker:registration", &format!(r#"{{"action":"register","symbols":["KO","PEP"],"bot":"wire",{feeds}}}"#));
+    bot.until("the refusal by the venue", |m| m.channel == "wire:answers" && m.body["action"] == "refused");
+    bot.close("BROKER_REGISTRATION");
+    for bad in [
+        r#"{"action":"register","symbols":["AAPL","b ad"],"bot":"wire","reply_to":"wire:answers"}"#,
+        r#"{"action":"buy","ticker":"A","reply_to":"wire:answers"}"#,
+    ] {
+        bot.say("BROKER_REGISTRATION", bad);
+        let everybody = bot.until("a refusal for everybody", |m| m.channel == "broker:replies");
+        let answer = bot.until("the answer", |m| m.channel == "wire:answers");
+        assert_eq!(everybody.text, answer.text);
+    }
+
+    // Health: the market data break off and come back.
+    rig.exchange.drop_connections();
+    bot.until("a loss of health", |m| m.name == "Health" && m.body["score"].as_f64() < Some(1.0));
+    bot.until("health", |m| m.name == "Health" && m.body["score"].as_f64() == Some(1.0));
+
+    let kinds = ["Price", "Quote", "Bar", "Status", "Luld", "Correction", "Cancel"];
+    let mut seen = BTreeSet::new();
+    wait_until("every last value is kept", || {
+        seen.extend(judge_keys(&mut rig.redis_client()));
+        kinds.iter().all(|kind| seen.contains(&format!("{kind}Snapshot")))
+    });
+    let keys: Vec<&str> = ["StatusReport", "LeaseEnd"].into_iter().filter(|name| !seen.contains(*name)).collect();
+    assert_eq!(keys, [""; 0], "not seen");
+    contract().judge("/components/schemas/StatusReport", &rig.status()).unwrap();
+
+    bot.say("broker:registration", r#"{"action":"unregister","symbols":["AAPL","BRK.B"],"bot":"wire","reply_to":"wire:answers"}"#);
+    bot.until("the last answer", |m| m.channel == "wire:answers" && m.body["action"] == "unregister");
+    hear_the_log();
+    let mut heard: BTreeSet<&str> = bot.heard.iter().map(|message| message.name.as_str()).collect();
+    heard.insert("Log");
+    for (name, _) in members(&contract().document()["components"]["messages"]) {
+        assert!(heard.contains(name.as_str()), "no {name} was seen on the wire; only {heard:?}");
+    }
+    bot.assert_contiguous();
 }

@@ -4,6 +4,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+/// Programs in other languages, with the client libraries that people use.
+mod clients;
 /// What is seen on the wire is what `configs/asyncapi.yaml` says.
 mod contract;
 /// Imports go down the layers only, and other rules of the house.

@@ -39,6 +39,16 @@ impl Bot {
         bot
     }
 
+    /// Listens on this channel no longer.
+    pub fn close(&mut self, channel: &str) {
+        self.listener.send_packed_command(&redis::cmd("UNSUBSCRIBE").arg(channel).get_packed_command()).unwrap();
+        self.listener.set_read_timeout(Some(PATIENCE)).unwrap();
+        // What came before the confirmation counts.
+        while let Some(message) = redis::Msg::from_owned_value(self.listener.recv_response().unwrap()) {
+            self.keep(&message);
+        }
+    }
+
     /// Says something on a registration channel; how many heard it.
     pub fn say(&mut self, channel: &str, message: &str) -> i64 {
         redis::cmd("PUBLISH").arg(channel).arg(message).query(&mut self.speaker).unwrap()
@@ -49,13 +59,17 @@ impl Bot {
         self.listener.set_read_timeout(Some(patience.max(Duration::from_millis(1)))).unwrap();
         let value = self.listener.recv_response().ok()?;
         let message = redis::Msg::from_owned_value(value)?;
+        Some(self.keep(&message))
+    }
+
+    fn keep(&mut self, message: &redis::Msg) -> Message {
         let text: String = message.get_payload().unwrap();
         let channel = message.get_channel_name().to_owned();
         let body = serde_json::from_str(&text).unwrap_or_else(|error| panic!("{channel} carries no JSON: {error}: {text}"));
         let name = contract().message(&channel, &body).unwrap_or_else(|reason| panic!("{channel} carries what the contract does not know: {reason}: {text}"));
         let message = Message { channel, name, body, text, at: Instant::now() };
         self.heard.push(message.clone());
-        Some(message)
+        message
     }
 
     /// Listens until a message fits.

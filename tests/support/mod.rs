@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each topic uses a part of it")]
 
 pub mod bot;
+pub mod process;
 pub mod redis_server;
 pub mod rig;
 pub mod schema;
