@@ -8,8 +8,10 @@ use serde_json::value::RawValue;
 
 use super::args::Instrument;
 use crate::model::{Dialect, ExchangeName, Feed, Symbol, Timestamp};
+use crate::observe::printable;
 
 pub const REGISTRATION: &str = "broker:registration";
+const MAX_TEXT: usize = 500;
 
 /// Whether something is asked for or given back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -90,8 +92,32 @@ impl Holding {
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(default)]
 pub struct Answer {
+    pub action: String,
     pub accepted: Vec<String>,
     pub refused: Vec<Refusal>,
+    /// Why nothing of the whole message is served.
+    pub reason: Option<String>,
+}
+
+impl Answer {
+    pub fn refuses(&self) -> bool {
+        !self.refused.is_empty() || self.reason.is_some()
+    }
+
+    /// No answer to a message, but news of the venue, which refuses what was accepted before.
+    pub fn is_news(&self) -> bool {
+        self.action == "refused" && self.reason.is_none()
+    }
+
+    /// What is refused and why, a line each.
+    pub fn refusals(&self) -> impl Iterator<Item = String> {
+        let whole = self.reason.iter().map(|reason| shown(reason));
+        whole.chain(self.refused.iter().map(|refusal| format!("{}: {}", shown(&refusal.symbol), shown(&refusal.reason))))
+    }
+}
+
+fn shown(text: &str) -> String {
+    printable(text, MAX_TEXT)
 }
 
 #[derive(Debug, Default, PartialEq, Eq, Deserialize)]
@@ -291,6 +317,10 @@ mod tests {
     fn answers_and_statuses_are_read_with_fields_missing_or_new() {
         let answer: Answer = serde_json::from_str(r#"{"type":"registration","accepted":["A"],"refused":[{"symbol":"x","reason":"form"}],"new":1}"#).unwrap();
         assert_eq!((answer.accepted.len(), answer.refused[0].reason.as_str()), (1, "form"));
+        assert!(answer.refuses() && answer.refusals().eq(["x: form"]) && !answer.is_news());
+        let whole: Answer =
+            serde_json::from_str(r#"{"type":"registration","action":"refused","accepted":[],"refused":[],"reason":"no\nsuch exchange"}"#).unwrap();
+        assert!(whole.refuses() && whole.refusals().eq([r"no\nsuch exchange"]) && !whole.is_news());
         let status: Status = serde_json::from_str(r#"{"type":"status","state":"running","epoch":1763700000000,"new":{}}"#).unwrap();
         assert_eq!((status.state.as_str(), status.epoch), ("running", 1_763_700_000_000));
         assert_eq!(time(&serde_json::json!(1_500)), time(&serde_json::json!("1970-01-01T00:00:01.5Z")));

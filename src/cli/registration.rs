@@ -56,7 +56,7 @@ fn ask(action: Action, holding: &Holding, json: bool, place: &Place, console: &m
             Ok(message) => {
                 let text = String::from_utf8_lossy(message.get_payload_bytes()).into_owned();
                 let answer: Answer = serde_json::from_str(&text)?;
-                refused |= !answer.refused.is_empty();
+                refused |= answer.refuses();
                 missing -= 1;
                 if json {
                     console.out.line(&printable(&text, usize::MAX))?;
@@ -81,9 +81,8 @@ fn tell(answer: &Answer, console: &mut Console) -> Result<(), CliError> {
         let line = format!("{}  {}", console.out.paint(Colour::Good, "accepted"), printable(symbol, MAX_TEXT));
         console.out.line(&line)?;
     }
-    for refusal in &answer.refused {
-        let word = console.out.paint(Colour::Bad, "refused");
-        let line = format!("{word}   {}: {}", printable(&refusal.symbol, MAX_TEXT), printable(&refusal.reason, MAX_TEXT));
+    for refusal in answer.refusals() {
+        let line = format!("{}   {refusal}", console.out.paint(Colour::Bad, "refused"));
         console.out.line(&line)?;
     }
     Ok(())

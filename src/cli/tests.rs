@@ -285,6 +285,32 @@ fn watch_ends_when_every_symbol_is_refused_or_the_reader_is_gone() {
 }
 
 #[test]
+fn watch_tells_what_is_refused_whole_or_later() {
+    let redis = Redis::start();
+    let whole = r#"{"type":"registration","action":"refused","accepted":[],"refused":[],"reason":"the exchange nowhere is not served here"}"#;
+    let requests = redis.broker(|request| if request["exchange"] == "nowhere" { Some(whole.to_owned()) } else { accept_all(request) });
+    let (code, _, notes) = start(&redis, "watch nowhere:AAPL").end();
+    assert!(code == exit::FAILED && notes[0] == "refused: the exchange nowhere is not served here", "{notes:?}");
+    let (code, out, _) = start(&redis, "register nowhere:AAPL").end();
+    assert_eq!((code, out[0].as_str()), (exit::FAILED, "refused   the exchange nowhere is not served here"));
+
+    let watch = start(&redis, "watch MSFT -n 1");
+    let reply_to = loop {
+        let request = requests.recv_timeout(Duration::from_secs(20)).unwrap();
+        if request["tickers"][0] == "MSFT" {
+            break request["reply_to"].as_str().unwrap().to_owned();
+        }
+    };
+    redis.publish(
+        &reply_to,
+        r#"{"type":"registration","action":"refused","accepted":[],"refused":[{"symbol":"MSFT","reason":"30 symbols are the plan's limit"}]}"#,
+    );
+    redis.publish("TICKER_UPDATES_MSFT", &price("MSFT", 1));
+    let (code, _, notes) = watch.end();
+    assert!(code == exit::OK && notes[0] == "refused: MSFT: 30 symbols are the plan's limit", "{notes:?}");
+}
+
+#[test]
 fn logs_are_shown_as_they_come() {
     let redis = Redis::start();
     let logs = start(&redis, "logs -f --level info");

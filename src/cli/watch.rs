@@ -34,7 +34,7 @@ struct Watch<'a> {
     epoch: Option<u64>,
     /// The answers that the first registration still waits for.
     unanswered: usize,
-    refused: usize,
+    accepted: usize,
     messages: u64,
     gaps: u64,
     lost: u64,
@@ -61,7 +61,7 @@ pub fn run(args: &WatchArgs, place: &Place, console: &mut Console) -> Result<(),
         left: args.count,
         sequence: Sequence::default(),
         epoch: None,
-        refused: 0,
+        accepted: 0,
         messages: 0,
         gaps: 0,
         lost: 0,
@@ -173,15 +173,19 @@ impl Watch<'_> {
 
     fn hear_answer(&mut self, message: &Msg, console: &mut Console) -> Result<(), CliError> {
         let answer: Answer = serde_json::from_slice(message.get_payload_bytes())?;
-        if self.unanswered == 0 {
+        // Later answers are those to renewals, which repeat themselves.
+        if self.unanswered == 0 && !answer.is_news() {
+            return Ok(());
+        }
+        for refusal in answer.refusals() {
+            console.note(&format!("refused: {refusal}"));
+        }
+        if answer.is_news() {
             return Ok(());
         }
         self.unanswered -= 1;
-        self.refused += answer.refused.len();
-        for refusal in &answer.refused {
-            console.note(&format!("refused: {}: {}", printable(&refusal.symbol, MAX_TEXT), printable(&refusal.reason, MAX_TEXT)));
-        }
-        if self.refused >= self.holding.instruments.len() { Err(CliError::Refused) } else { Ok(()) }
+        self.accepted += answer.accepted.len();
+        if self.unanswered == 0 && self.accepted == 0 { Err(CliError::Refused) } else { Ok(()) }
     }
 
     /// True after the last message that was asked for.

@@ -4,6 +4,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+/// The real binary, command by command.
+mod cli;
 /// Programs in other languages, with the client libraries that people use.
 mod clients;
 /// What is seen on the wire is what `configs/asyncapi.yaml` says.
