@@ -14,6 +14,8 @@ mod contract;
 mod layers;
 /// What holds a registration, and for how long.
 mod leases;
+/// What is shipped beside the binary: Redis users, systemd unit, image.
+mod packaging;
 /// A bot registers, sees prices and orders, and leaves.
 mod prices;
 /// Many bots and symbols, both dialects, limits, floods, every feed, and orders.
