@@ -9,10 +9,12 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
+use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::config::{Account, Environment};
 use crate::exchanges::alpaca::{ACCOUNT_PATH, KEY_ID_HEADER, SECRET_KEY_HEADER, parse_account};
 use crate::exchanges::{Advice, SessionEnd};
+use crate::net::{TlsError, certificates};
 use crate::runtime::StopToken;
 
 /// How long the venue may take to say who we are.
@@ -32,10 +34,10 @@ pub struct AccountDesk {
 }
 
 impl AccountDesk {
-    pub fn new(account: Account, memory: Arc<AccountMemory>) -> AccountDesk {
+    pub fn new(account: Account, memory: Arc<AccountMemory>, tls: TlsConfig) -> AccountDesk {
         // The built-in exchange may give other ids at the next start.
         let remembered = if account.environment == Environment::Sim { None } else { memory.recall(account.key_id.expose()) };
-        AccountDesk { account, memory, id: Mutex::new(remembered.map(Into::into)), agent: agent(), ends_at_shutdown: AtomicBool::new(false) }
+        AccountDesk { account, memory, id: Mutex::new(remembered.map(Into::into)), agent: agent(tls), ends_at_shutdown: AtomicBool::new(false) }
     }
 
     pub fn name(&self) -> &Arc<str> {
@@ -71,8 +73,16 @@ impl AccountDesk {
     }
 }
 
-fn agent() -> ureq::Agent {
+/// Whom a question to the venue trusts: the same as its streams do.
+pub fn rest_tls(trusted_ca: Option<&Path>) -> Result<TlsConfig, TlsError> {
+    let Some(path) = trusted_ca else { return Ok(TlsConfig::default()) };
+    let trusted: Vec<_> = certificates(path)?.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
+    Ok(TlsConfig::builder().root_certs(RootCerts::new_with_certs(&trusted)).build())
+}
+
+fn agent(tls: TlsConfig) -> ureq::Agent {
     ureq::Agent::config_builder()
+        .tls_config(tls)
         .timeout_global(Some(ANSWER_WITHIN))
         .timeout_connect(Some(ANSWER_WITHIN))
         // A redirect would carry the keys to another host.

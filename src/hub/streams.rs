@@ -36,6 +36,7 @@ pub struct Workshop {
     pub config: Arc<Config>,
     pub dialer: Arc<Dialer>,
     pub table: Arc<SymbolTable>,
+    pub rest_tls: ureq::tls::TlsConfig,
 }
 
 impl Workshop {
@@ -62,7 +63,7 @@ impl Workshop {
 
     /// Makes producers of one account's order stream.
     pub fn orders(&self, account: &Account, memory: &Arc<AccountMemory>, board: &Arc<StreamBoard>, lane: crossbeam_channel::Sender<OrderItem>) -> MakeProducer {
-        let desk = Arc::new(AccountDesk::new(account.clone(), Arc::clone(memory)));
+        let desk = Arc::new(AccountDesk::new(account.clone(), Arc::clone(memory), self.rest_tls.clone()));
         let place = StreamPlace { endpoint: account.order_stream.clone(), headers: &[] };
         let account = account.clone();
         let (board, dialer) = (Arc::clone(board), Arc::clone(&self.dialer));

@@ -41,7 +41,11 @@ pub fn server_config(chain: &Path, key: &Path) -> Result<Arc<ServerConfig>, TlsE
     Ok(Arc::new(config.with_single_cert(certificates(chain)?, key)?))
 }
 
-fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
+/// The certificates of a PEM file, at least one.
+///
+/// # Errors
+/// When the file cannot be read or holds none.
+pub fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let unreadable = |cause: String| TlsError::File { path: path.to_owned(), cause };
     let all: Result<Vec<_>, _> = CertificateDer::pem_file_iter(path).map_err(|e| unreadable(e.to_string()))?.collect();
     match all.map_err(|e| unreadable(e.to_string()))? {

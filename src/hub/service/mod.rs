@@ -17,7 +17,7 @@ use self::supervisor::Listeners;
 use crate::config::{Config, DialectRule};
 use crate::contract::channel::{BROKER_REGISTRATION_TYPED, LOGS};
 use crate::contract::{BROKER_REGISTRATION, StreamType, public_name};
-use crate::hub::accounts::AccountMemory;
+use crate::hub::accounts::{AccountMemory, rest_tls};
 use crate::hub::lanes::{ORDER_LANE, OrderItem, PriceLaneEntry, price_lane};
 use crate::hub::order_handler::{OrderHandler, OrderStats};
 use crate::hub::orders::{OrderQueue, OrderRules};
@@ -245,12 +245,13 @@ impl AlpacaBroker {
         let epoch = started.millis();
         let registrar = Registrar::new(config.limits, Arc::clone(&table), config.default_exchange.clone(), config.dialects, route, epoch, registrar_stats);
         let dialer = Arc::new(Dialer::new(client_config(config.trusted_ca.as_deref())?, DialLimits::default()));
+        let rest_tls = rest_tls(config.trusted_ca.as_deref())?;
         let running = Arc::new(AtomicBool::new(false));
         let http_address = Arc::new(Mutex::new(http.as_ref().map(|http| http.local_addr)));
         let handle = BrokerHandle { running: Arc::clone(&running), stop: request_stop, showcase: Arc::clone(&showcase), http: http_address };
         Ok(AlpacaBroker {
             reporter: Reporter::new(Arc::clone(&config), showcase, started),
-            workshop: Workshop { config: Arc::clone(&config), dialer, table },
+            workshop: Workshop { config: Arc::clone(&config), dialer, table, rest_tls },
             config,
             running,
             state: ServiceState::Stopped,
