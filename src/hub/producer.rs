@@ -305,7 +305,8 @@ impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
         }
         let delay = match end.advice {
             Advice::Reconnect => self.backoff.failed(now),
-            Advice::ReconnectPatiently { first, cap } => self.backoff.failed_patiently(now, first, cap),
+            // What the venue asked for is a lower bound; the jitter must not undercut it.
+            Advice::ReconnectPatiently { first, cap } => self.backoff.failed_patiently(now, first, cap).max(first),
             Advice::Refuse => REFUSED_RECHECK,
         };
         self.retry_at = now + delay;
