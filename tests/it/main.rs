@@ -20,3 +20,5 @@ mod packaging;
 mod prices;
 /// Many bots and symbols, both dialects, limits, floods, every feed, and orders.
 mod registrations;
+/// The exchange goes away at every stage, and comes back.
+mod reconnect;

@@ -3,6 +3,7 @@
 
 pub mod bot;
 pub mod process;
+pub mod proxy;
 pub mod redis_server;
 pub mod rig;
 pub mod schema;
