@@ -18,7 +18,7 @@ mod leases;
 mod packaging;
 /// A bot registers, sees prices and orders, and leaves.
 mod prices;
-/// Many bots and symbols, both dialects, limits, floods, every feed, and orders.
-mod registrations;
 /// The exchange goes away at every stage, and comes back.
 mod reconnect;
+/// Many bots and symbols, both dialects, limits, floods, every feed, and orders.
+mod registrations;
