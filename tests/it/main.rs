@@ -4,6 +4,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+/// Nonsense from the exchange and from bots.
+mod bad_input;
 /// The real binary, command by command.
 mod cli;
 /// Programs in other languages, with the client libraries that people use.
@@ -20,5 +22,9 @@ mod packaging;
 mod prices;
 /// The exchange goes away at every stage, and comes back.
 mod reconnect;
+/// Redis dies, hangs, comes late, is the wrong one.
+mod redis_faults;
 /// Many bots and symbols, both dialects, limits, floods, every feed, and orders.
 mod registrations;
+/// The real program is asked to stop in every state that it can be blocked in.
+mod shutdown;

@@ -1,5 +1,6 @@
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use alpaca_broker::config::{Config, RedisPlace};
@@ -8,6 +9,7 @@ use alpaca_broker::sim::{LoadSpec, SimConfig};
 use crate::support::bot::Bot;
 use crate::support::redis_server::{RedisOptions, RedisServer};
 use crate::support::rig::{PATIENCE, Rig, RigOptions, wait_until};
+use crate::support::stall::{GROWTH_MAX_KIB, stall};
 
 const REGISTRATIONS: &str = "broker:registrations";
 
@@ -240,4 +242,12 @@ fn a_port_that_accepts_and_says_nothing_is_no_redis_and_the_streams_go_on() {
     let (ended, took) = rig.stop_broker();
     ended.unwrap();
     assert!(took < Duration::from_secs(2), "{took:?}");
+}
+
+#[test]
+fn ten_seconds_without_an_answer_at_full_rate_cost_little_memory_and_the_exchange_never_waits() {
+    let report = stall(Path::new(env!("CARGO_BIN_EXE_alpaca-broker")), Duration::from_secs(10));
+    assert!(report.growth_kib() <= GROWTH_MAX_KIB, "{report:?}");
+    assert!(report.always_read(), "{report:?}");
+    assert!(report.first_message < Duration::from_secs(2) && report.all_fresh < Duration::from_secs(4), "{report:?}");
 }

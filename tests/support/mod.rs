@@ -2,8 +2,10 @@
 #![allow(dead_code, reason = "each topic uses a part of it")]
 
 pub mod bot;
+pub mod child;
 pub mod process;
 pub mod proxy;
 pub mod redis_server;
 pub mod rig;
 pub mod schema;
+pub mod stall;
