@@ -20,8 +20,8 @@ use crate::observe::Counter;
 const PUBLIC_REFUSALS_PER_S: u32 = 50;
 /// Bots whose answer channel is remembered for refusals that come later.
 const REPLY_CHANNELS_MAX: usize = 10_000;
-/// Commands remembered until the registrations of an earlier process are known.
-const EARLY_MAX: usize = 4_096;
+/// Symbols of the commands remembered until the registrations of an earlier process are known; beyond it the leases decide.
+const EARLY_SYMBOLS_MAX: usize = 50_000;
 
 /// What the registrar wants done.
 #[derive(Debug, Default)]
@@ -80,8 +80,14 @@ pub struct Registrar {
     reply_channels: HashMap<BotName, String>,
     refusals: RefusalBudget,
     /// What bots said before the restoration, which is newer than what is restored; `None` after it.
-    early: Option<Vec<(RegistrationCommand, ExchangeName)>>,
+    early: Option<Early>,
     stats: Arc<RegistrarStats>,
+}
+
+#[derive(Debug, Default)]
+struct Early {
+    commands: Vec<(RegistrationCommand, ExchangeName)>,
+    symbols: usize,
 }
 
 #[derive(Debug)]
@@ -110,7 +116,7 @@ impl Registrar {
             upstream: HashMap::new(),
             reply_channels: HashMap::new(),
             refusals: RefusalBudget { second: Instant::now(), left: PUBLIC_REFUSALS_PER_S },
-            early: Some(Vec::new()),
+            early: Some(Early::default()),
             stats,
         }
     }
@@ -137,8 +143,9 @@ impl Registrar {
         {
             self.reply_channels.insert(command.bot.clone(), channel.clone());
         }
-        if let Some(early) = self.early.as_mut().filter(|early| early.len() < EARLY_MAX) {
-            early.push((command.clone(), exchange.clone()));
+        if let Some(early) = self.early.as_mut().filter(|early| early.symbols < EARLY_SYMBOLS_MAX) {
+            early.symbols += command.symbols.len().max(1);
+            early.commands.push((command.clone(), exchange.clone()));
         }
         match command.action {
             Action::Register => self.subscribe_symbols(&command, &exchange, now_ms, out),
@@ -199,7 +206,7 @@ impl Registrar {
             }
         }
         // Somebody who left meanwhile must not come back.
-        for (command, exchange) in self.early.take().unwrap_or_default() {
+        for (command, exchange) in self.early.take().unwrap_or_default().commands {
             let changes = self.registry.apply(&command, &exchange, now_ms);
             out.ask_listeners |= command.action == Action::Unregister && command.bot.is_anonymous();
             self.follow(changes, out);
