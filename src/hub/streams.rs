@@ -80,9 +80,9 @@ impl Workshop {
     }
 }
 
-/// The name of an account's order stream, which is also that of its thread: 15 bytes are shown.
+/// The name of an account's order stream, which is also that of its thread.
 pub fn order_stream_name(account: &Account) -> String {
-    format!("ord-{}", account.name).chars().take(15).collect()
+    format!("ord-{}", account.name)
 }
 
 /// A board for each market-data stream.
