@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::files;
 use super::pages::Showcase;
 use super::registry::Registry;
-use crate::config::Config;
+use crate::config::{Config, RedisPlace};
 use crate::contract::channel::{HEALTH, STATUS, STATUS_LEASE_MS};
 use crate::contract::{OrdersStatus, RedisStatus, StatusHealth, StatusReport, StreamStatus, StreamType};
 use crate::model::Timestamp;
@@ -122,7 +122,7 @@ impl Reporter {
 
     /// Tells the command line in another shell where we are.
     pub fn write_endpoint(&self, http: Option<std::net::SocketAddr>) {
-        let redis = format!("{}/{}", self.config.redis.place, self.config.redis.db);
+        let redis = address_for_others(&self.config.redis.place, self.config.redis.db);
         let endpoint = serde_json::json!({"redis": redis, "http": http, "pid": std::process::id(), "epoch": self.started.millis()});
         let file = self.endpoint_file();
         if let Err(error) = files::replace(&file, endpoint.to_string().as_bytes()) {
@@ -137,6 +137,16 @@ impl Reporter {
         if ours {
             let _ = std::fs::remove_file(&file);
         }
+    }
+}
+
+/// A Redis address as every client library reads it, without credentials.
+fn address_for_others(place: &RedisPlace, db: u32) -> String {
+    match place {
+        RedisPlace::Unix(path) => format!("unix://{}?db={db}", path.display()),
+        RedisPlace::Tcp { host, port } if host.contains(':') => format!("redis://[{host}]:{port}/{db}"),
+        RedisPlace::Tls { host, port } if host.contains(':') => format!("rediss://[{host}]:{port}/{db}"),
+        place => format!("{place}/{db}"),
     }
 }
 

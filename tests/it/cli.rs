@@ -21,9 +21,15 @@ struct Running {
 
 impl Running {
     fn start() -> Running {
-        let (folder, redis) = (tempfile::tempdir().unwrap(), RedisServer::start());
-        let program = service(folder.path(), &redis.url(), &[], &["--sim"]);
-        wait_running(&mut redis::Client::open(redis.url()).unwrap().get_connection().unwrap(), &program);
+        Running::on(RedisServer::start(), "")
+    }
+
+    /// With something behind the address of Redis.
+    fn on(redis: RedisServer, more: &str) -> Running {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("{}{more}", redis.url());
+        let program = service(folder.path(), &url, &[], &["--sim"]);
+        wait_running(&mut redis::Client::open(url).unwrap().get_connection().unwrap(), &program);
         Running { folder, redis, program }
     }
 
@@ -131,6 +137,15 @@ fn commands_in_another_shell_find_the_broker_by_its_data_folder() {
     assert!(seqs.windows(2).all(|pair| pair[1] == pair[0] + 1), "{seqs:?}");
     let typed = running.ask("watch AAPL --dialect typed --feeds quote -n 1 --json");
     assert!(typed.code == Some(0) && typed.out.starts_with(r#"{"type":"quote""#), "{typed:?}");
+}
+
+#[test]
+fn a_broker_on_a_unix_socket_or_another_database_is_found_as_well() {
+    for running in [Running::on(RedisOptions::default().unix().start(), "?db=2"), Running::on(RedisServer::start(), "/3")] {
+        let status = running.ask("status --json");
+        assert_eq!(status.code, Some(0), "{status:?}");
+        assert_eq!(serde_json::from_str::<Value>(&status.out).unwrap()["pid"], running.program.pid());
+    }
 }
 
 #[test]
