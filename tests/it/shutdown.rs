@@ -313,7 +313,8 @@ fn a_log_that_nobody_reads_stops_neither_the_service_nor_its_end() {
     let mut unread = Vec::new();
     running.child.stderr.take().unwrap().read_to_end(&mut unread).unwrap();
     let last = String::from_utf8_lossy(&unread).matches("refused: ").count();
-    assert!(unread.len() >= 48 * 1024 && last < 100, "the pipe was full: {} bytes, {last} refusals", unread.len());
+    // The kernel counts pages, and lines leave room in each.
+    assert!(unread.len() >= 32 * 1024 && last < 100, "the pipe was full: {} bytes, {last} refusals", unread.len());
 }
 
 #[test]
