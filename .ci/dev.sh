@@ -61,7 +61,9 @@ start_redis() {
 
 # At once: nothing of it is kept.
 stop_redis() {
-    [ ! -s "$home/pid" ] || kill -KILL "$(cat "$home/pid")" 2>/dev/null || :
+    pid=$(cat "$home/pid" 2>/dev/null) || pid=
+    # A number in an old file may be somebody else's by now.
+    [ -z "$pid" ] || ! ps -p "$pid" -o args= 2>/dev/null | grep -q redis-server || kill -KILL "$pid" 2>/dev/null || :
     rm -rf "$home"
 }
 

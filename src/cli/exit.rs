@@ -7,8 +7,6 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// A fault of this program.
 pub const INTERNAL: u8 = 70;
-/// Another broker serves this Redis already.
-pub const OTHER_BROKER: u8 = 75;
 /// The configuration is refused; starting again without a change is no use.
 pub const CONFIGURATION: u8 = 78;
 
@@ -18,7 +16,6 @@ Exit codes:
   1   failed: not reachable, not running, refused
   2   the command line makes no sense
   70  a fault of this program
-  75  another broker serves this Redis already
   78  the configuration is refused";
 
 #[cfg(test)]
@@ -27,7 +24,7 @@ mod tests {
 
     #[test]
     fn the_help_tells_each_code() {
-        for code in [OK, FAILED, USAGE, INTERNAL, OTHER_BROKER, CONFIGURATION] {
+        for code in [OK, FAILED, USAGE, INTERNAL, CONFIGURATION] {
             assert!(HELP.lines().any(|line| line.trim_start().starts_with(&format!("{code} "))), "{code}");
         }
     }
