@@ -141,7 +141,7 @@ fn whatever_the_exchange_says_is_counted_and_nothing_else_changes() {
 }
 
 #[test]
-fn a_frame_beyond_the_limit_and_text_that_is_none_cost_the_connection_and_no_more() {
+fn a_message_beyond_the_limit_costs_the_connection_and_no_more() {
     let (rig, mut bot) = listening();
     let giant = format!("[\"{}\"]", "x".repeat(4 * 1024 * 1024));
     let before = rig.exchange.connections().len();

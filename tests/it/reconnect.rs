@@ -133,6 +133,32 @@ fn a_dead_connection_that_nobody_closed_is_found_by_a_ping() {
 }
 
 #[test]
+fn frames_that_are_no_websocket_cost_the_connection_and_no_more() {
+    let long_ping = [&[0x89, 0x7e, 0, 126][..], &[0; 126]].concat();
+    let frames: [(&str, &[u8]); 7] = [
+        ("text that is not UTF-8", &[0x81, 2, 0xff, 0xfe]),
+        ("a reserved bit", &[0xc1, 0]),
+        ("a masked frame", &[0x81, 0x80, 0, 0, 0, 0]),
+        ("a ping that is too long", &long_ping),
+        ("a ping in parts", &[0x09, 0]),
+        ("a frame of a tebibyte", &[0x82, 127, 0, 0, 1, 0, 0, 0, 0, 0]),
+        ("an unknown opcode", &[0x83, 0]),
+    ];
+    std::thread::scope(|scope| {
+        for (what, bytes) in frames {
+            scope.spawn(move || {
+                let mut scene = Scene::start();
+                scene.proxy.inject(bytes);
+                wait_until(&format!("the connection is given up after {what}"), || scene.rig.metric("broker_stream_losses_total") == 1.0);
+                scene.restored(2);
+                scene.tick();
+                scene.proxy.assert_manners();
+            });
+        }
+    });
+}
+
+#[test]
 fn a_refused_port_is_tried_again_until_it_opens() {
     let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let mut far = 0;

@@ -117,6 +117,11 @@ impl Proxy {
         self.shared.pairs.lock().iter().for_each(|pair| pair.half_open.store(true, Ordering::Release));
     }
 
+    /// Says these bytes to the present clients, as if they came from the far side.
+    pub fn inject(&self, bytes: &[u8]) {
+        self.shared.pairs.lock().iter_mut().for_each(|pair| pair.near.write_all(bytes).unwrap());
+    }
+
     /// Stops reading what the present clients send.
     pub fn stall(&self) {
         self.shared.pairs.lock().iter().for_each(|pair| pair.stalled.store(true, Ordering::Release));
