@@ -7,7 +7,6 @@ The exchange must be running with a moving market (a rate of some hundred messag
 each check and exits with 0, or prints `FAILED ...` and exits with 1; gives up after DEADLINE seconds whatever happens.
 """
 
-import os
 import queue
 import sys
 import threading
@@ -24,18 +23,7 @@ from alpaca.trading.enums import AssetStatus, OrderSide, OrderStatus, QueryOrder
 from alpaca.trading.requests import GetOrderByIdRequest, GetOrdersRequest, LimitOrderRequest, MarketOrderRequest
 from alpaca.trading.stream import TradingStream
 
-DEADLINE = 60.0
-STEP = 15.0
-STARTED = time.monotonic()
-
-
-def ok(text):
-    print(f"ok {text} ({time.monotonic() - STARTED:.1f} s)", flush=True)
-
-
-def expect(condition, text):
-    if not condition:
-        raise AssertionError(text)
+from checks import STEP, expect, judge, ok
 
 
 def wait_for(events, wanted, text):
@@ -194,21 +182,5 @@ def main():
     ok("all")
 
 
-def give_up():
-    print(f"FAILED not done within {DEADLINE} s", flush=True)
-    os._exit(1)
-
-
 if __name__ == "__main__":
-    if len(sys.argv) < 2:
-        sys.exit(__doc__)
-    alarm = threading.Timer(DEADLINE, give_up)
-    alarm.daemon = True
-    alarm.start()
-    try:
-        main()
-    except Exception as failure:
-        print(f"FAILED {type(failure).__name__}: {failure}", flush=True)
-        os._exit(1)
-    # The SDK's threads may take seconds to stop; the answer is known.
-    os._exit(0)
+    judge(main, __doc__, arguments=1)

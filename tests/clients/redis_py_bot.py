@@ -9,9 +9,7 @@ exits with 0, or prints `FAILED ...` and exits with 1; gives up after DEADLINE s
 """
 
 import json
-import os
 import sys
-import threading
 import time
 from decimal import Decimal
 
@@ -20,18 +18,7 @@ from alpaca.trading.client import TradingClient
 from alpaca.trading.enums import OrderSide, TimeInForce
 from alpaca.trading.requests import MarketOrderRequest
 
-DEADLINE = 60.0
-STEP = 15.0
-STARTED = time.monotonic()
-
-
-def ok(text):
-    print(f"ok {text} ({time.monotonic() - STARTED:.1f} s)", flush=True)
-
-
-def expect(condition, text):
-    if not condition:
-        raise AssertionError(text)
+from checks import STEP, expect, judge, ok
 
 
 class Bot:
@@ -166,20 +153,5 @@ def main():
     ok("all")
 
 
-def give_up():
-    print(f"FAILED not done within {DEADLINE} s", flush=True)
-    os._exit(1)
-
-
 if __name__ == "__main__":
-    if len(sys.argv) < 3:
-        sys.exit(__doc__)
-    alarm = threading.Timer(DEADLINE, give_up)
-    alarm.daemon = True
-    alarm.start()
-    try:
-        main()
-    except Exception as failure:
-        print(f"FAILED {type(failure).__name__}: {failure}", flush=True)
-        os._exit(1)
-    os._exit(0)
+    judge(main, __doc__, arguments=2)
