@@ -13,6 +13,7 @@ use super::orders::{OrderQueue, OrderRules, handle_order_update};
 use crate::net::Interest;
 use crate::observe::{Counter, Heartbeat};
 use crate::redis::Outlet;
+use crate::runtime::StopToken;
 
 const OUTBOX_BYTES: usize = 64 * 1024;
 const PRESSURE_TURN: Duration = Duration::from_millis(5);
@@ -31,6 +32,8 @@ pub struct OrderStats {
 /// The handler; [`OrderHandler::run`] ends when the lane does and says how many updates were left unpublished.
 pub struct OrderHandler {
     pub lane: Receiver<OrderItem>,
+    /// The shutdown: from then on the lane is emptied though the queue is full, for its end stands behind its last item.
+    pub stop: StopToken,
     pub rules: OrderRules,
     pub queue: OrderQueue,
     pub outlet: Outlet,
@@ -53,7 +56,7 @@ impl OrderHandler {
 
     /// Takes what lies on the lane while the queue has room; true when the lane has ended.
     fn drain_lane(&mut self) -> bool {
-        while self.queue.has_room() {
+        while self.takes_more() {
             match self.lane.try_recv() {
                 Ok(item) => self.take(&item),
                 Err(TryRecvError::Empty) => return false,
@@ -61,6 +64,10 @@ impl OrderHandler {
             }
         }
         false
+    }
+
+    fn takes_more(&self) -> bool {
+        self.queue.has_room() || !self.stop.is_running()
     }
 
     fn take(&mut self, item: &OrderItem) {
@@ -106,8 +113,8 @@ impl OrderHandler {
             let _ = self.outlet.wait(now + PRESSURE_TURN, interest);
             return true;
         }
-        let full = never();
-        let lane = if self.queue.has_room() { &self.lane } else { &full };
+        let (full, not_full) = (never(), never());
+        let (lane, stop) = if self.takes_more() { (&self.lane, &not_full) } else { (&full, self.stop.channel()) };
         let patience = self.outlet.next_deadline().min(now + BEAT).saturating_duration_since(now);
         let item = select! {
             recv(lane) -> item => match item {
@@ -115,6 +122,7 @@ impl OrderHandler {
                 Err(_) => return false,
             },
             recv(self.outlet.link_ready()) -> _ => None,
+            recv(stop) -> _ => None,
             default(patience) => None,
         };
         if let Some(item) = item {

@@ -210,6 +210,7 @@ impl AlpacaBroker {
         let on_ticker_channel = config.orders_on_ticker_channel.unwrap_or(config.accounts.len() == 1);
         let handler = OrderHandler {
             lane: order_items,
+            stop: early.token(),
             rules: OrderRules { on_ticker_channel, sim: config.sim.is_some() },
             queue: OrderQueue::default(),
             outlet: Outlet::new("orders", Arc::clone(&redis), threads.clone(), late.token(), Arc::clone(&order_outlet)),
