@@ -236,23 +236,21 @@ fn with_order_updates_queued_and_redis_away() {
     let running = stage.launch.start();
     let pages = ready(&running, &stage.exchange);
     stage.redis.kill();
-    // Beyond what the lane and the queue hold together, so that the producer itself is held up.
-    let filler = "x".repeat(20_000);
     let account = SimConfig::default().keys[0].account_id.clone();
-    let update = format!(r#"{{"event":"new","order":{{"id":"o","symbol":"AAPL","status":"new","filler":"{filler}"}}}}"#);
-    let mut sent = 0.0;
-    let mut full = 0;
-    while full < 20 {
-        for _ in 0..100 {
-            stage.exchange.order_update(&account, &update);
+    let update = |filler: &str| format!(r#"{{"event":"new","order":{{"id":"o","symbol":"AAPL","status":"new","filler":"{filler}"}}}}"#);
+    let (long, short) = (update(&"x".repeat(20_000)), update(""));
+    // The long ones fill the queue, the short ones the lane of ten thousand behind it; then the producer itself is held up.
+    for n in 0..15_000 {
+        stage.exchange.order_update(&account, if n < 2_500 { &long } else { &short });
+        if n <= 2_500 && n % 100 == 0 {
+            let read = || running.metric(&pages, "broker_stream_events_total");
+            wait_until(&format!("the exchange, at {n}, is not too far ahead"), || read() + 300.0 > f64::from(n));
         }
-        sent += 100.0;
-        let received = running.metric(&pages, "broker_orders_received_total");
-        full = if received > 1_000.0 && sent > received + 200.0 { full + 1 } else { 0 };
-        assert!(sent < 20_000.0, "the queue takes everything: {received}");
-        std::thread::sleep(Duration::from_millis(5));
     }
-    assert!(running.resident() < 600 * 1024, "{} KiB", running.resident());
+    wait_until("the queue and the lane are full", || {
+        running.metric(&pages, "broker_stream_events_total") - running.metric(&pages, "broker_orders_received_total") > 10_000.0
+    });
+    assert!(running.resident() < 200 * 1024, "{} KiB", running.resident());
     let mut running = running;
     stops_by(&mut running, "TERM", "orders queued");
     assert!(running.log().contains("order updates were not published"), "{}", running.log());
