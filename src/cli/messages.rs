@@ -95,6 +95,8 @@ pub struct Answer {
     pub action: String,
     pub accepted: Vec<String>,
     pub refused: Vec<Refusal>,
+    /// Refused beyond those listed.
+    pub refused_more: usize,
     /// Why nothing of the whole message is served.
     pub reason: Option<String>,
 }
@@ -112,7 +114,9 @@ impl Answer {
     /// What is refused and why, a line each.
     pub fn refusals(&self) -> impl Iterator<Item = String> {
         let whole = self.reason.iter().map(|reason| shown(reason));
-        whole.chain(self.refused.iter().map(|refusal| format!("{}: {}", shown(&refusal.symbol), shown(&refusal.reason))))
+        let listed = self.refused.iter().map(|refusal| format!("{}: {}", shown(&refusal.symbol), shown(&refusal.reason)));
+        let more = (self.refused_more > 0).then(|| format!("and {} more", self.refused_more));
+        whole.chain(listed).chain(more)
     }
 }
 

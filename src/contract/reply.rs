@@ -2,6 +2,9 @@
 
 use serde::Serialize;
 
+/// A small message must not make a large answer.
+pub const REFUSALS_LISTED: usize = 100;
+
 /// A symbol that is not served, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Refusal {
@@ -28,6 +31,9 @@ pub struct RegistrationReply {
     pub bot: Option<String>,
     pub accepted: Vec<String>,
     pub refused: Vec<Refusal>,
+    /// How many more are refused than are listed.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub refused_more: usize,
     /// Why the whole message was refused.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -36,10 +42,35 @@ pub struct RegistrationReply {
 
 impl RegistrationReply {
     pub fn new(action: &'static str, bot: Option<String>, epoch: i64) -> RegistrationReply {
-        RegistrationReply { kind: "registration", action, bot, accepted: Vec::new(), refused: Vec::new(), reason: None, epoch }
+        RegistrationReply { kind: "registration", action, bot, accepted: Vec::new(), refused: Vec::new(), refused_more: 0, reason: None, epoch }
+    }
+
+    /// Lists [`REFUSALS_LISTED`] refusals at most and counts the rest.
+    pub fn shortened(mut self) -> RegistrationReply {
+        self.refused_more += self.refused.len().saturating_sub(REFUSALS_LISTED);
+        self.refused.truncate(REFUSALS_LISTED);
+        self
     }
 
     pub fn to_json(&self) -> String {
         serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+fn is_zero(count: &usize) -> bool {
+    *count == 0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_thousand_refusals_make_a_short_answer_that_counts_them() {
+        let refused = (0..1_000).map(|_| Refusal::new("no symbol", "form")).collect();
+        let reply = RegistrationReply { refused, ..RegistrationReply::new("register", None, 0) }.shortened();
+        assert_eq!((reply.refused.len(), reply.refused_more), (100, 900));
+        assert!(reply.to_json().len() < 10_000 && reply.to_json().contains(r#""refused_more":900"#));
+        assert!(!RegistrationReply::new("register", None, 0).shortened().to_json().contains("refused_more"));
     }
 }

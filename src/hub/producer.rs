@@ -329,6 +329,7 @@ impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
             match connection.socket.read() {
                 Ok(Message::Text(text)) => self.session.received(Instant::now(), Incoming::Text(&text), &mut self.effects),
                 Ok(Message::Binary(bytes)) => self.session.received(Instant::now(), Incoming::Binary(&bytes), &mut self.effects),
+                Ok(Message::Close(_)) => break,
                 Ok(_) => {}
                 Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
                     if !connection.wait_readable(deadline) {

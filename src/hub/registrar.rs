@@ -341,7 +341,7 @@ impl Registrar {
     fn send(&mut self, reply: RegistrationReply, reply_to: Option<&str>, out: &mut Consequences) {
         let refusal = !reply.refused.is_empty() || reply.reason.is_some();
         self.stats.refused.add(reply.refused.len() as u64);
-        let json = reply.to_json();
+        let json = reply.shortened().to_json();
         if refusal && self.refusals.take(Instant::now()) {
             log::debug!("refused: {json}");
             out.replies.push((REPLIES.to_owned(), json.clone()));
