@@ -1,9 +1,11 @@
 //! Why a command failed, and with which exit code.
 
 use std::io;
+use std::sync::Arc;
+
+use redis::RedisError;
 
 use super::exit;
-use super::reach::is_interruption;
 use crate::config::ConfigError;
 use crate::hub::HubError;
 use crate::observe::LogError;
@@ -12,7 +14,7 @@ use crate::sim::SimError;
 #[derive(Debug, thiserror::Error)]
 pub enum CliError {
     #[error("Redis at {place} does not serve us: {source}; name another one with --redis URL")]
-    Redis { place: String, source: redis::RedisError },
+    Redis { place: String, source: RedisError },
     #[error("{0} is no Redis address: it looks like redis://HOST:PORT/DB, rediss://HOST:PORT/DB or unix:///PATH?db=DB")]
     Address(&'static str),
     #[error("{0} is no file of a running broker: {1}; remove it, or name the Redis with --redis URL")]
@@ -61,4 +63,10 @@ impl CliError {
             _ => exit::FAILED,
         }
     }
+}
+
+/// A signal ended the read; redis-rs hides that behind a shared error.
+pub fn is_interruption(error: &RedisError) -> bool {
+    let shared = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>());
+    shared.and_then(|inner| inner.downcast_ref::<io::Error>()).is_some_and(|error| error.kind() == io::ErrorKind::Interrupted)
 }

@@ -1,15 +1,13 @@
 //! Finding a running broker and talking to it: which Redis, as whom, with which patience.
 
-use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Duration;
 
 use redis::{Client, Connection, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisConnectionInfo, RedisError, RedisResult};
 use serde::Deserialize;
 
 use super::args::Reach;
-use super::error::CliError;
+use super::error::{CliError, is_interruption};
 
 const CONNECT: Duration = Duration::from_secs(2);
 /// How long one command may take.
@@ -176,14 +174,10 @@ pub fn is_idle(error: &RedisError) -> bool {
     error.is_timeout() || is_interruption(error)
 }
 
-pub fn is_interruption(error: &RedisError) -> bool {
-    let shared = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>());
-    shared.and_then(|inner| inner.downcast_ref::<io::Error>()).is_some_and(|error| error.kind() == io::ErrorKind::Interrupted)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::io;
 
     fn find(redis: Option<&str>, data_dir: Option<&Path>, env: &[(&str, &str)]) -> Result<Place, CliError> {
         let reach = Reach { redis: redis.map(str::to_owned), data_dir: Some(data_dir.unwrap_or_else(|| Path::new("/nowhere/at/all")).into()) };
