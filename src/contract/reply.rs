@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 /// A small message must not make a large answer.
-pub const REFUSALS_LISTED: usize = 100;
+const REFUSALS_LISTED: usize = 100;
 
 /// A symbol that is not served, and why.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -45,7 +45,7 @@ impl RegistrationReply {
         RegistrationReply { kind: "registration", action, bot, accepted: Vec::new(), refused: Vec::new(), refused_more: 0, reason: None, epoch }
     }
 
-    /// Lists [`REFUSALS_LISTED`] refusals at most and counts the rest.
+    /// Lists a hundred refusals at most and counts the rest.
     pub fn shortened(mut self) -> RegistrationReply {
         self.refused_more += self.refused.len().saturating_sub(REFUSALS_LISTED);
         self.refused.truncate(REFUSALS_LISTED);
