@@ -11,7 +11,7 @@ use tungstenite::{Bytes, Error, Message};
 
 use super::stream::{Refused, StreamBoard};
 use crate::exchanges::{Advice, Effects, Incoming, Notice, Outgoing, Session, SessionEnd};
-use crate::net::{Dialer, Endpoint, Interest, OpenError, Socket, open_websocket, wait_ready};
+use crate::net::{Dialer, Endpoint, Interest, OpenError, Socket, open_websocket, wait_readable, wait_ready};
 use crate::runtime::{Backoff, StopKind, StopToken, StreamState, Waited, wall_now};
 
 /// Silence after which we ask whether the venue is still there, and how long it may take to say so.
@@ -332,7 +332,7 @@ impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
                 Ok(Message::Close(_)) => break,
                 Ok(_) => {}
                 Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                    if !connection.wait_readable(deadline) {
+                    if !wait_readable(connection.socket.get_ref(), deadline) {
                         break;
                     }
                 }
@@ -366,13 +366,6 @@ impl Connection {
     fn next_deadline(&self) -> Instant {
         let alive = self.pinged.map_or(self.last_heard + PING_EVERY, |pinged| pinged + PONG_WITHIN);
         self.unsent_since.map_or(alive, |since| alive.min(since + SEND_WITHIN))
-    }
-
-    fn wait_readable(&self, deadline: Instant) -> bool {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let left = deadline.saturating_duration_since(Instant::now());
-        let timeout = Timespec { tv_sec: 0, tv_nsec: i64::from(left.subsec_nanos()) };
-        poll(&mut [PollFd::new(self.socket.get_ref(), PollFlags::IN)], Some(&timeout)).is_ok_and(|ready| ready > 0)
     }
 }
 

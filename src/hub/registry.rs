@@ -56,12 +56,6 @@ pub struct Changes {
     pub refused: Vec<Refusal>,
 }
 
-impl Changes {
-    fn is_empty(&self) -> bool {
-        self.stored.is_empty() && self.removed.is_empty()
-    }
-}
-
 /// The wanted set.
 #[derive(Debug)]
 pub struct Registry {
@@ -277,23 +271,6 @@ impl Registry {
     }
 }
 
-impl Changes {
-    /// Adds what came of another change.
-    pub fn absorb(&mut self, other: Changes) {
-        if other.is_empty() && other.accepted.is_empty() && other.refused.is_empty() {
-            return;
-        }
-        self.instruments.extend(other.instruments);
-        // A field written and then deleted must end as deleted, and the reverse.
-        self.stored.retain(|(field, _)| !other.removed.contains(field));
-        self.removed.retain(|field| !other.stored.iter().any(|(stored, _)| stored == field));
-        self.stored.extend(other.stored);
-        self.removed.extend(other.removed);
-        self.accepted.extend(other.accepted);
-        self.refused.extend(other.refused);
-    }
-}
-
 fn field(instrument: &Instrument, wish: &Wish) -> String {
     format!("{}|{}|{}|{}|{}", wish.bot, instrument.exchange, instrument.symbol, wish.feed, wish.dialect.as_str())
 }
@@ -310,6 +287,12 @@ mod tests {
     use super::*;
     use crate::contract::parse_registration;
     use proptest::prelude::*;
+
+    impl Changes {
+        fn is_empty(&self) -> bool {
+            self.stored.is_empty() && self.removed.is_empty()
+        }
+    }
 
     const NOW: i64 = 1_800_000_000_000;
 

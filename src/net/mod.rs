@@ -11,7 +11,7 @@ mod websocket;
 
 pub use dial::{DialError, DialLimits, Dialer};
 pub use endpoint::{Endpoint, EndpointError};
-pub use poll::{Interest, Readiness, wait_any, wait_ready};
+pub use poll::{Interest, Readiness, wait_any, wait_readable, wait_ready};
 pub use tls::{TlsError, certificates, client_config, server_config};
 pub use transport::Transport;
 pub use websocket::{OpenError, Socket, open_websocket, websocket_config};

@@ -57,6 +57,12 @@ pub fn wait_any(sockets: &[(BorrowedFd<'_>, Interest)], token: &StopToken, deadl
     Ok(fds.iter().map(|fd| readiness(fd.revents(), woken)).collect())
 }
 
+/// As [`wait_ready`] for somebody who has been stopped already and has a last word to hear; true when there is one.
+pub fn wait_readable(socket: impl AsFd, deadline: Instant) -> bool {
+    let mut fds = [PollFd::new(&socket, PollFlags::IN)];
+    poll_until(&mut fds, deadline).is_ok() && !fds[0].revents().is_empty()
+}
+
 fn poll_until(fds: &mut [PollFd<'_>], deadline: Instant) -> io::Result<()> {
     loop {
         let left = deadline.saturating_duration_since(Instant::now());

@@ -53,11 +53,6 @@ impl SimControl {
         self.shared.emit(&[message]);
     }
 
-    /// Several messages in one frame.
-    pub fn emit_all(&self, messages: &[SimMessage]) {
-        self.shared.emit(messages);
-    }
-
     /// This very text to every data connection, whatever its codec and subscriptions.
     pub fn raw_data(&self, json_text: &str) {
         self.shared.hub.lock().push_raw(true, &Out::Frame { text: true, bytes: json_text.to_owned().into() });
