@@ -11,7 +11,7 @@ mod status;
 
 pub use channel::{BROKER_REGISTRATION, MessageType, StreamType, get_ticker_channel, public_name};
 pub use order::{OrderCopies, encode_order};
-pub use price::{PriceMessage, Stamp, write_snapshot, write_ticker, write_typed};
+pub use price::{PriceMessage, Stamp, ticker_start, typed_start, write_snapshot, write_ticker_rest, write_typed_rest};
 pub use registration::{ANONYMOUS_BOT, Action, BadRegistration, BotName, CONFIG_BOT, RegistrationCommand, parse_registration};
 pub use reply::{Refusal, RegistrationReply};
 pub use status::{OrdersStatus, RedisStatus, StatusHealth, StatusReport, StreamStatus};

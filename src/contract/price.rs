@@ -1,7 +1,9 @@
 //! Price messages, written straight into a buffer: the venue's digits go through untouched.
+//!
+//! A message is a start, which is the same for all of its symbol and kind and so can be prepared, and a rest.
 
 use crate::contract::channel::MessageType;
-use crate::model::{Bar, BarKind, Correction, Fact, Luld, Quote, Status, Timestamp, Trade, TradeCancel};
+use crate::model::{Bar, BarKind, Correction, Fact, Luld, Quote, Status, TimeText, Timestamp, Trade, TradeCancel};
 
 /// What a price message is about.
 #[derive(Debug, Clone, Copy)]
@@ -37,49 +39,66 @@ pub struct Stamp {
     pub sim: bool,
 }
 
-/// The message of the ticker dialect, which is also that of `quote:`, `bar:` and `status:` in the typed one.
-pub fn write_ticker(out: &mut Vec<u8>, symbol: &str, message: PriceMessage<'_>, stamp: &Stamp) {
-    write_open(out, symbol, message, stamp.at);
+/// How every message of the ticker dialect about this symbol and of this kind begins.
+pub fn ticker_start(kind: MessageType, symbol: &str) -> String {
+    format!(r#"{{"type":"{}","symbol":"{symbol}""#, kind.as_str())
+}
+
+/// How every message of the typed dialect about this symbol and of this kind begins.
+pub fn typed_start(kind: MessageType, symbol: &str) -> String {
+    match kind {
+        MessageType::Price => format!(r#"{{"type":"price_update","symbol":"{symbol}""#),
+        other => ticker_start(other, symbol),
+    }
+}
+
+/// What follows the start in the ticker dialect.
+pub fn write_ticker_rest(out: &mut Vec<u8>, message: PriceMessage<'_>, stamp: &Stamp, times: &mut TimeText) {
+    write_fields(out, message, stamp.at, times);
     write_close(out, stamp);
 }
 
-/// The message of the typed dialect: a price is shorter there, all else is as in the ticker dialect.
-pub fn write_typed(out: &mut Vec<u8>, symbol: &str, message: PriceMessage<'_>, stamp: &Stamp) {
+/// What follows the start in the typed dialect: a price is shorter there, all else is as in the ticker dialect.
+pub fn write_typed_rest(out: &mut Vec<u8>, message: PriceMessage<'_>, stamp: &Stamp, times: &mut TimeText) {
     let PriceMessage::Trade(trade) = message else {
-        return write_ticker(out, symbol, message, stamp);
+        return write_ticker_rest(out, message, stamp, times);
     };
-    out.extend_from_slice(br#"{"type":"price_update","symbol":""#);
-    out.extend_from_slice(symbol.as_bytes());
-    out.extend_from_slice(br#"","price":"#);
+    out.extend_from_slice(br#","price":"#);
     out.extend_from_slice(trade.price.as_bytes());
     out.extend_from_slice(br#","timestamp":"#);
-    integer(out, stamp.at.seconds());
+    out.extend_from_slice(itoa::Buffer::new().format(stamp.at.seconds()).as_bytes());
     write_close(out, stamp);
 }
 
 /// The message kept in `broker:last:{symbol}`: marked, so that nobody takes it for news.
-pub fn write_snapshot(out: &mut Vec<u8>, symbol: &str, message: PriceMessage<'_>, stamp: &Stamp, stale: bool) {
-    write_open(out, symbol, message, stamp.at);
-    out.extend_from_slice(if stale { br#","snapshot":true,"stale":true"# } else { br#","snapshot":true,"stale":false"# });
-    write_close(out, stamp);
-}
-
-fn write_open(out: &mut Vec<u8>, symbol: &str, message: PriceMessage<'_>, at: Timestamp) {
+pub fn write_snapshot(out: &mut Vec<u8>, symbol: &str, message: PriceMessage<'_>, stamp: &Stamp, stale: bool, times: &mut TimeText) {
     out.extend_from_slice(br#"{"type":""#);
     out.extend_from_slice(message.kind().as_str().as_bytes());
     out.extend_from_slice(br#"","symbol":""#);
     out.extend_from_slice(symbol.as_bytes());
     out.push(b'"');
+    write_fields(out, message, stamp.at, times);
+    out.extend_from_slice(if stale { br#","snapshot":true,"stale":true"# } else { br#","snapshot":true,"stale":false"# });
+    write_close(out, stamp);
+}
+
+fn write_fields(out: &mut Vec<u8>, message: PriceMessage<'_>, at: Timestamp, times: &mut TimeText) {
     match message {
         PriceMessage::Trade(trade) => {
-            raw(out, b"price", trade.price.as_bytes());
-            raw(out, b"volume", trade.size.as_bytes());
+            out.extend_from_slice(br#","price":"#);
+            out.extend_from_slice(trade.price.as_bytes());
+            out.extend_from_slice(br#","volume":"#);
+            out.extend_from_slice(trade.size.as_bytes());
         }
         PriceMessage::Quote(quote) => {
-            raw(out, b"bid", quote.bid.as_bytes());
-            raw(out, b"bid_size", quote.bid_size.as_bytes());
-            raw(out, b"ask", quote.ask.as_bytes());
-            raw(out, b"ask_size", quote.ask_size.as_bytes());
+            out.extend_from_slice(br#","bid":"#);
+            out.extend_from_slice(quote.bid.as_bytes());
+            out.extend_from_slice(br#","bid_size":"#);
+            out.extend_from_slice(quote.bid_size.as_bytes());
+            out.extend_from_slice(br#","ask":"#);
+            out.extend_from_slice(quote.ask.as_bytes());
+            out.extend_from_slice(br#","ask_size":"#);
+            out.extend_from_slice(quote.ask_size.as_bytes());
         }
         PriceMessage::Fact(Fact::Bar(bar)) => write_bar(out, bar),
         PriceMessage::Fact(Fact::Status(status)) => write_status(out, status),
@@ -88,7 +107,7 @@ fn write_open(out: &mut Vec<u8>, symbol: &str, message: PriceMessage<'_>, at: Ti
         PriceMessage::Fact(Fact::Cancel(cancel)) => write_cancel(out, cancel),
     }
     out.extend_from_slice(br#","timestamp":""#);
-    at.write_rfc3339(out);
+    times.write(at, out);
     out.push(b'"');
 }
 
@@ -173,10 +192,6 @@ fn text(out: &mut Vec<u8>, name: &[u8], value: &str) {
     let _ = serde_json::to_writer(out, value);
 }
 
-fn integer(out: &mut Vec<u8>, value: i64) {
-    out.extend_from_slice(itoa::Buffer::new().format(value).as_bytes());
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -189,6 +204,16 @@ mod tests {
         let mut out = Vec::new();
         write(&mut out);
         String::from_utf8(out).unwrap()
+    }
+
+    fn write_ticker(out: &mut Vec<u8>, symbol: &str, message: PriceMessage<'_>, stamp: &Stamp) {
+        out.extend_from_slice(ticker_start(message.kind(), symbol).as_bytes());
+        write_ticker_rest(out, message, stamp, &mut TimeText::default());
+    }
+
+    fn write_typed(out: &mut Vec<u8>, symbol: &str, message: PriceMessage<'_>, stamp: &Stamp) {
+        out.extend_from_slice(typed_start(message.kind(), symbol).as_bytes());
+        write_typed_rest(out, message, stamp, &mut TimeText::default());
     }
 
     #[test]
@@ -209,7 +234,7 @@ mod tests {
             r#"{"type":"quote","symbol":"AAPL","bid":150.24,"bid_size":200,"ask":150.26,"ask_size":100,"timestamp":"2026-11-20T14:30:00.123456789Z","seq":184467}"#
         );
         assert_eq!(
-            shown(|out| write_snapshot(out, "AAPL", PriceMessage::Trade(&trade), &stamp(), true)),
+            shown(|out| write_snapshot(out, "AAPL", PriceMessage::Trade(&trade), &stamp(), true, &mut TimeText::default())),
             r#"{"type":"price","symbol":"AAPL","price":150.250,"volume":100,"timestamp":"2026-11-20T14:30:00.123456789Z","snapshot":true,"stale":true,"seq":184467}"#
         );
     }

@@ -12,4 +12,4 @@ pub use digits::{Amount, Digits, DigitsError, Price};
 pub use feed::{Dialect, Feed, FeedSet};
 pub use market::{Bar, BarKind, Correction, Fact, Luld, MarketEvent, MarketKind, Quote, Status, SymbolId, Trade, TradeCancel};
 pub use symbol::{ExchangeName, NameError, Symbol, SymbolError};
-pub use time::{Timestamp, TimestampError};
+pub use time::{TimeText, Timestamp, TimestampError};

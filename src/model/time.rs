@@ -53,18 +53,41 @@ impl Timestamp {
 
     /// Appends `2026-11-20T14:30:00.123456789Z`: always nine decimals, so that texts sort as times do.
     pub fn write_rfc3339(self, out: &mut Vec<u8>) {
-        let seconds = self.seconds();
-        let (year, month, day) = civil_from_days(seconds.div_euclid(DAY));
-        let of_day = seconds.rem_euclid(DAY);
-        let mut text = *b"0000-00-00T00:00:00.000000000Z";
-        put(&mut text[0..4], year);
-        put(&mut text[5..7], month);
-        put(&mut text[8..10], day);
-        put(&mut text[11..13], of_day / 3_600);
-        put(&mut text[14..16], of_day / 60 % 60);
-        put(&mut text[17..19], of_day % 60);
-        put(&mut text[20..29], self.0.rem_euclid(NANOS));
-        out.extend_from_slice(&text);
+        TimeText::default().write(self, out);
+    }
+}
+
+/// Writes times as [`Timestamp::write_rfc3339`] does, for somebody who writes many of about the same second: its text is kept.
+#[derive(Debug, Clone)]
+pub struct TimeText {
+    second: i64,
+    text: [u8; 30],
+}
+
+impl Default for TimeText {
+    fn default() -> TimeText {
+        TimeText { second: 0, text: *b"1970-01-01T00:00:00.000000000Z" }
+    }
+}
+
+impl TimeText {
+    pub fn write(&mut self, at: Timestamp, out: &mut Vec<u8>) {
+        let second = at.seconds();
+        if second != self.second {
+            self.second = second;
+            let (year, month, day) = civil_from_days(second.div_euclid(DAY));
+            let of_day = second.rem_euclid(DAY);
+            put(&mut self.text[0..4], year);
+            put(&mut self.text[5..7], month);
+            put(&mut self.text[8..10], day);
+            put(&mut self.text[11..13], of_day / 3_600);
+            put(&mut self.text[14..16], of_day / 60 % 60);
+            put(&mut self.text[17..19], of_day % 60);
+        }
+        // With a one before them the nine decimals keep their zeros.
+        let nanos = NANOS + at.0 - second * NANOS;
+        self.text[20..29].copy_from_slice(&itoa::Buffer::new().format(nanos).as_bytes()[1..]);
+        out.extend_from_slice(&self.text);
     }
 }
 
@@ -213,6 +236,16 @@ mod tests {
         fn what_is_written_reads_back(nanos in 0i64..9_200_000_000_000_000_000) {
             let time = Timestamp::from_nanos(nanos);
             prop_assert_eq!(time.to_string().parse::<Timestamp>(), Ok(time));
+        }
+
+        #[test]
+        fn a_kept_second_is_never_that_of_another_time(times in prop::collection::vec(0i64..4_000_000_000, 1..20)) {
+            let mut kept = TimeText::default();
+            for nanos in times {
+                let mut text = Vec::new();
+                kept.write(Timestamp::from_nanos(nanos), &mut text);
+                prop_assert_eq!(String::from_utf8(text).unwrap(), Timestamp::from_nanos(nanos).to_string());
+            }
         }
     }
 }

@@ -53,6 +53,47 @@ pub fn bulk(out: &mut Vec<u8>, bytes: &[u8]) {
     out.extend_from_slice(b"\r\n");
 }
 
+/// `PUBLISH channel` and the first bytes of its payload, prepared for a channel that is published to often.
+#[derive(Debug, Clone)]
+pub struct PublishHead {
+    bytes: Box<[u8]>,
+    payload_at: usize,
+}
+
+/// What a length of three digits looks like before it is known; nearly all payloads have one.
+const LENGTH_UNKNOWN: &[u8] = b"$000\r\n";
+
+impl PublishHead {
+    pub fn new(channel: &str, payload_start: &[u8]) -> PublishHead {
+        let mut bytes = Vec::new();
+        header(&mut bytes, b'*', 3);
+        bulk(&mut bytes, b"PUBLISH");
+        bulk(&mut bytes, channel.as_bytes());
+        bytes.extend_from_slice(LENGTH_UNKNOWN);
+        let payload_at = bytes.len();
+        bytes.extend_from_slice(payload_start);
+        PublishHead { bytes: bytes.into_boxed_slice(), payload_at }
+    }
+
+    /// Appends the command; `rest` appends what follows the prepared start of the payload.
+    #[inline]
+    pub fn write(&self, out: &mut Vec<u8>, rest: impl FnOnce(&mut Vec<u8>)) {
+        let payload_at = out.len() + self.payload_at;
+        out.extend_from_slice(&self.bytes);
+        rest(out);
+        let length = out.len() - payload_at;
+        if (100..1_000).contains(&length) {
+            let digits = [length / 100, length / 10 % 10, length % 10].map(|digit| b'0' + digit as u8);
+            out[payload_at - 5..payload_at - 2].copy_from_slice(&digits);
+        } else {
+            let mut real = Vec::new();
+            header(&mut real, b'$', length);
+            out.splice(payload_at - LENGTH_UNKNOWN.len()..payload_at, real);
+        }
+        out.extend_from_slice(b"\r\n");
+    }
+}
+
 /// A whole reply, for the rare ones that are looked into.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Reply {

@@ -123,3 +123,15 @@ fn an_array_longer_than_the_read_buffer_arrives_whole() {
     let (replies, error) = read_all(&[&stream]);
     assert_eq!((replies.len(), error), (1, None));
 }
+
+#[test]
+fn a_prepared_publish_is_the_plain_one() {
+    let head = PublishHead::new("TICKER_UPDATES_AAPL", b"{\"type\"");
+    for length in [0, 1, 91, 92, 500, 991, 992, 20_000] {
+        let rest = vec![b'x'; length];
+        let (mut prepared, mut plain) = (b"before".to_vec(), b"before".to_vec());
+        head.write(&mut prepared, |out| out.extend_from_slice(&rest));
+        publish(&mut plain, b"TICKER_UPDATES_AAPL", &[b"{\"type\"", &rest[..]].concat());
+        assert_eq!(String::from_utf8(prepared), String::from_utf8(plain), "a payload of {} bytes", length + 7);
+    }
+}

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::{Bar, BarKind, Feed, FeedSet};
+use crate::model::{Amount, Bar, BarKind, Digits, FeedSet, Quote, Trade};
 use proptest::prelude::*;
 
 const STREAM: StreamId = StreamId(0);
