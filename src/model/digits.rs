@@ -51,9 +51,26 @@ impl Digits {
             return Err(DigitsError::TooLong);
         }
         check_grammar(bytes)?;
+        Ok(Digits::copy_of(bytes))
+    }
+
+    /// As [`Digits::parse`] for a text that somebody knows to be a JSON number already.
+    pub fn of_json_number(text: &str) -> Result<Digits, DigitsError> {
+        let bytes = text.as_bytes();
+        if bytes.len() > MAX_LEN {
+            return Err(DigitsError::TooLong);
+        }
+        if bytes.iter().any(|b| *b > b'9') {
+            return Digits::parse(text);
+        }
+        Ok(Digits::copy_of(bytes))
+    }
+
+    #[inline]
+    fn copy_of(bytes: &[u8]) -> Digits {
         let mut copy = [0; MAX_LEN];
         copy[..bytes.len()].copy_from_slice(bytes);
-        Ok(Digits { len: bytes.len() as u8, text: copy })
+        Digits { len: bytes.len() as u8, text: copy }
     }
 
     /// The shortest text that reads back as `value`, for codecs that carry floats.

@@ -27,7 +27,11 @@ impl<'a> Field<'a> for JsonField<'a> {
     }
 
     fn digits(self) -> Option<Digits> {
-        Digits::parse(self.0).ok()
+        match self.0.as_bytes().first() {
+            // Both ways into a record have checked it.
+            Some(b'-' | b'0'..=b'9') => Digits::of_json_number(self.0).ok(),
+            _ => None,
+        }
     }
 
     fn time(self) -> Option<Timestamp> {
@@ -152,6 +156,11 @@ struct Scanner<'a> {
 
 impl<'a> Scanner<'a> {
     #[inline]
+    fn rest(&self) -> &'a [u8] {
+        self.bytes.get(self.at..).unwrap_or_default()
+    }
+
+    #[inline]
     fn peek(&self) -> u8 {
         self.bytes.get(self.at).copied().unwrap_or(0)
     }
@@ -171,29 +180,27 @@ impl<'a> Scanner<'a> {
     }
 
     /// `None` at anything that is not plain; the position is then of no meaning.
+    #[inline]
     fn plain_object(&mut self, record: &mut Record<JsonField<'a>>) -> Option<()> {
         if !self.take(b'{') {
             return None;
         }
         loop {
-            self.skip_space();
-            let key = self.at;
-            self.string()?;
-            let key = Key::of(self.bytes.get(key + 1..self.at - 1)?);
-            self.skip_space();
-            if !self.take(b':') {
-                return None;
-            }
-            self.skip_space();
+            let key = self.key()?;
             let start = self.at;
             match self.peek() {
+                b'"' => self.string()?,
                 b'[' => self.flat_list()?,
-                _ => self.scalar()?,
+                _ => self.number()?,
             }
             if let Some(key) = key
                 && !record.put(key, JsonField(self.text.get(start..self.at)?))
             {
                 return None;
+            }
+            // Venues write no spaces: the common ends are looked for before them.
+            if self.take(b',') {
+                continue;
             }
             self.skip_space();
             if self.take(b'}') {
@@ -205,48 +212,74 @@ impl<'a> Scanner<'a> {
         }
     }
 
+    /// The key and the colon, and the spaces around them.
     #[inline]
-    fn scalar(&mut self) -> Option<()> {
-        if self.peek() == b'"' { self.string() } else { self.number() }
+    fn key(&mut self) -> Option<Option<Key>> {
+        let (name, length) = match self.rest() {
+            // A quote inside would end the key, a control character or an escape is no letter of a known one.
+            [b'"', a @ b'A'..=b'z', b'"', b':', ..] if *a != b'\\' => (std::slice::from_ref(a), 4),
+            [b'"', a @ b'a'..=b'z', b @ b'a'..=b'z', b'"', b':', ..] => (&[*a, *b][..], 5),
+            _ => return self.any_key(),
+        };
+        let key = Key::of(name);
+        self.at += length;
+        if self.peek() <= b' ' {
+            self.skip_space();
+        }
+        Some(key)
+    }
+
+    fn any_key(&mut self) -> Option<Option<Key>> {
+        self.skip_space();
+        let start = self.at;
+        self.string()?;
+        let key = Key::of(self.bytes.get(start + 1..self.at - 1)?);
+        self.skip_space();
+        if !self.take(b':') {
+            return None;
+        }
+        self.skip_space();
+        Some(key)
     }
 
     /// A string without escapes, passed over with both quotes.
     #[inline]
     fn string(&mut self) -> Option<()> {
-        if !self.take(b'"') {
+        let (quote, rest) = self.rest().split_first()?;
+        if *quote != b'"' {
             return None;
         }
-        let rest = self.bytes.get(self.at..)?;
-        let length = rest.iter().position(|b| *b == b'"' || *b == b'\\' || *b < 0x20)?;
-        self.at += length + 1;
+        let length = plain_length(rest)?;
+        self.at += length + 2;
         (rest[length] == b'"').then_some(())
-    }
-
-    #[inline]
-    fn digits(&mut self) -> Option<()> {
-        let start = self.at;
-        while self.peek().is_ascii_digit() {
-            self.at += 1;
-        }
-        (self.at > start).then_some(())
     }
 
     /// The grammar of JSON alone: whether the number is acceptable, `Digits` decides.
     #[inline]
     fn number(&mut self) -> Option<()> {
-        self.take(b'-');
-        if !self.take(b'0') {
-            self.digits()?;
+        let rest = self.rest();
+        let mut at = usize::from(rest.first() == Some(&b'-'));
+        let whole = digits(rest.get(at..)?);
+        if whole == 0 || (whole > 1 && rest[at] == b'0') {
+            return None;
         }
-        if self.take(b'.') {
-            self.digits()?;
-        }
-        if self.take(b'e') || self.take(b'E') {
-            if !self.take(b'+') {
-                self.take(b'-');
+        at += whole;
+        if rest.get(at) == Some(&b'.') {
+            let fraction = digits(rest.get(at + 1..)?);
+            if fraction == 0 {
+                return None;
             }
-            self.digits()?;
+            at += 1 + fraction;
         }
+        if matches!(rest.get(at), Some(b'e' | b'E')) {
+            at += 1 + usize::from(matches!(rest.get(at + 1), Some(b'+' | b'-')));
+            let exponent = digits(rest.get(at..)?);
+            if exponent == 0 {
+                return None;
+            }
+            at += exponent;
+        }
+        self.at += at;
         Some(())
     }
 
@@ -258,7 +291,11 @@ impl<'a> Scanner<'a> {
         }
         loop {
             self.skip_space();
-            self.scalar()?;
+            if self.peek() == b'"' {
+                self.string()?
+            } else {
+                self.number()?
+            }
             self.skip_space();
             if self.take(b']') {
                 return Some(());
@@ -268,4 +305,29 @@ impl<'a> Scanner<'a> {
             }
         }
     }
+}
+
+#[inline]
+fn digits(bytes: &[u8]) -> usize {
+    bytes.iter().position(|b| !b.is_ascii_digit()).unwrap_or(bytes.len())
+}
+
+/// How many bytes come before the first quote, backslash or control character: eight are looked at in one go.
+#[inline]
+fn plain_length(bytes: &[u8]) -> Option<usize> {
+    const EACH: u64 = 0x0101_0101_0101_0101;
+    const HIGH: u64 = EACH * 0x80;
+    // The high bit of each byte that is zero. A borrow can mark bytes above the first such byte, never one below it.
+    let zeros = |word: u64| word.wrapping_sub(EACH) & !word & HIGH;
+    let (words, _) = bytes.as_chunks::<8>();
+    for (word, at) in words.iter().zip((0..).step_by(8)) {
+        let word = u64::from_le_bytes(*word);
+        let control = word.wrapping_sub(EACH * 0x20) & !word & HIGH;
+        let ends = zeros(word ^ (EACH * u64::from(b'"'))) | zeros(word ^ (EACH * u64::from(b'\\'))) | control;
+        if ends != 0 {
+            return Some(at + ends.trailing_zeros() as usize / 8);
+        }
+    }
+    let at = words.len() * 8;
+    bytes[at..].iter().position(|b| *b == b'"' || *b == b'\\' || *b < 0x20).map(|length| at + length)
 }
