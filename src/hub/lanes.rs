@@ -2,11 +2,11 @@
 //!
 //! | lane | capacity | when full |
 //! |---|---|---|
-//! | prices | [`PRICE_LANE`] batches | the producer waits: the handler never blocks, so a full lane means a busy processor |
+//! | prices | [`PRICE_LANE`] batches | the producer waits, shortly: the handler folds before what it holds is late |
 //! | orders | [`ORDER_LANE`] updates | the producer waits, and with it the venue: an order update is never dropped |
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, SendTimeoutError, Sender, bounded};
 
@@ -18,7 +18,8 @@ use crate::exchanges::SessionEnd;
 use crate::model::{MarketEvent, Timestamp};
 use crate::runtime::{StopKind, StopToken, wall_now};
 
-pub const PRICE_LANE: usize = 64;
+/// Some milliseconds of a venue at its fastest: the lane evens out the turns of two threads, it is no store.
+pub const PRICE_LANE: usize = 16;
 pub const ORDER_LANE: usize = 10_000;
 /// Emptied batches on their way back to the producers.
 const EMPTIES: usize = 2 * PRICE_LANE;
@@ -28,8 +29,16 @@ const LAST_ORDER_WAIT: Duration = Duration::from_millis(100);
 /// What travels on the price lane.
 #[derive(Debug)]
 pub enum PriceItem {
-    Batch(Vec<MarketEvent>),
+    Batch(PriceBatch),
     StreamLost(StreamId),
+}
+
+/// What was read from a venue in one go.
+#[derive(Debug)]
+pub struct PriceBatch {
+    pub events: Vec<MarketEvent>,
+    /// When it was handed over: how late it is follows from that.
+    pub read: Instant,
 }
 
 /// What travels on the order lane.
@@ -78,7 +87,8 @@ impl Sink<MarketEvent> for PriceSink {
     fn deliver(&mut self, events: &mut Vec<MarketEvent>, _token: &StopToken) {
         let empty = self.empties.try_recv().unwrap_or_default();
         // The lane is closed only when the handler has died, and then the process ends.
-        let _ = self.lane.send(PriceItem::Batch(std::mem::replace(events, empty)));
+        let batch = PriceBatch { events: std::mem::replace(events, empty), read: Instant::now() };
+        let _ = self.lane.send(PriceItem::Batch(batch));
     }
 
     fn lost(&mut self) {

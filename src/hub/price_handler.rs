@@ -1,14 +1,15 @@
 //! The thread that owns the price book and its Redis connection.
 //!
-//! It never blocks on Redis: while the socket takes nothing it goes on draining its lane, and the book folds. Must not
-//! know exchanges or who registered what.
+//! While Redis keeps up, it is given every update. A burst that it cannot take at once waits on the lane, whole, as long as
+//! nothing in it gets late. Then we are *pressed*: the lane is drained whatever Redis does, and the book folds. Must not know
+//! exchanges or who registered what.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, TryRecvError, select};
 
-use super::lanes::{PriceItem, PriceLane};
+use super::lanes::{PriceBatch, PriceItem, PriceLane};
 use super::prices::{NameOf, Outbox, PriceBook, PriceCounts, StreamId, handle_price_update};
 use super::registry::Interest;
 use crate::model::SymbolId;
@@ -20,6 +21,11 @@ use crate::redis::Outlet;
 const OUTBOX_BYTES: usize = 64 * 1024;
 /// Batches taken before the socket is served again.
 const BATCH_BURST: usize = 32;
+/// An update that has waited so long is late: newer ones are on their way, and it is folded into them.
+const LATE: Duration = Duration::from_millis(50);
+/// A lane that did not run empty for so long has a venue behind it that sends faster than we can pass on, though nothing is
+/// late on our side: it is folded for before the venue drops us as a slow reader.
+const BEHIND: Duration = Duration::from_secs(5);
 /// How long we stay with a socket that takes nothing before the lane is looked at again.
 const PRESSURE_TURN: Duration = Duration::from_millis(1);
 const BEAT: Duration = Duration::from_secs(1);
@@ -57,54 +63,107 @@ impl PriceStats {
 
 /// The handler; [`PriceHandler::run`] ends when the lane does.
 pub struct PriceHandler {
-    pub lane: PriceLane,
-    pub control: Receiver<PriceControl>,
-    pub book: PriceBook,
-    pub outlet: Outlet,
-    pub stats: Arc<PriceStats>,
-    pub heartbeat: Heartbeat,
+    lane: PriceLane,
+    control: Receiver<PriceControl>,
+    book: PriceBook,
+    outlet: Outlet,
+    stats: Arc<PriceStats>,
+    heartbeat: Heartbeat,
+    /// The oldest item of the lane, while it waits for room.
+    held: Option<PriceItem>,
+    pressed: bool,
+    /// Since when the lane has not run empty.
+    busy_since: Option<Instant>,
 }
 
 impl PriceHandler {
+    pub fn new(
+        lane: PriceLane,
+        control: Receiver<PriceControl>,
+        book: PriceBook,
+        outlet: Outlet,
+        stats: Arc<PriceStats>,
+        heartbeat: Heartbeat,
+    ) -> PriceHandler {
+        PriceHandler { lane, control, book, outlet, stats, heartbeat, held: None, pressed: false, busy_since: None }
+    }
+
     pub fn run(mut self) {
         loop {
-            self.heartbeat.beat();
-            self.serve_control();
-            self.serve_redis();
-            match self.lane.items.try_recv() {
+            let now = Instant::now();
+            self.heartbeat.beat_at(now);
+            self.serve_control(now);
+            match self.next_item() {
+                Ok(item) if self.may_take(&item, now) => {
+                    self.take(item, now);
+                    self.take_more(now);
+                    self.serve_redis(now);
+                }
                 Ok(item) => {
-                    self.take(item);
-                    self.take_more();
-                    continue;
+                    self.serve_redis(now);
+                    self.wait_for_room(item, now);
                 }
                 Err(TryRecvError::Disconnected) => break,
-                Err(TryRecvError::Empty) => {}
-            }
-            if !self.wait() {
-                break;
+                Err(TryRecvError::Empty) => {
+                    self.ran_empty();
+                    self.serve_redis(now);
+                    if !self.wait() {
+                        break;
+                    }
+                }
             }
         }
         self.finish();
     }
 
+    fn next_item(&mut self) -> Result<PriceItem, TryRecvError> {
+        self.held.take().map_or_else(|| self.lane.items.try_recv(), Ok)
+    }
+
+    fn ran_empty(&mut self) {
+        self.busy_since = None;
+        self.pressed &= self.book.is_waiting();
+    }
+
+    /// There is room for it, or it must be folded.
+    fn may_take(&mut self, item: &PriceItem, now: Instant) -> bool {
+        let busy = now.saturating_duration_since(*self.busy_since.get_or_insert(now));
+        let late = matches!(item, PriceItem::Batch(batch) if now.saturating_duration_since(batch.read) >= LATE);
+        self.pressed |= !self.outlet.has_room() && (late || busy >= BEHIND || !self.outlet.is_up());
+        self.pressed || self.outlet.has_room()
+    }
+
+    fn wait_for_room(&mut self, item: PriceItem, now: Instant) {
+        let deadline = if let PriceItem::Batch(batch) = &item { batch.read + LATE } else { now + LATE };
+        self.held = Some(item);
+        if self.outlet.has_room() {
+            return;
+        }
+        // A failed wait shows again in the next pump, which ends the connection.
+        let _ = self.outlet.wait(deadline, self.socket_interest());
+    }
+
+    fn socket_interest(&self) -> SocketInterest {
+        if self.outlet.wants_write() { SocketInterest::ReadWrite } else { SocketInterest::Read }
+    }
+
     /// What more lies on the lane, until the outgoing buffer is worth a write.
-    fn take_more(&mut self) {
+    fn take_more(&mut self, now: Instant) {
         for _ in 1..BATCH_BURST {
-            if self.outlet.unsent() >= OUTBOX_BYTES {
+            if self.outlet.unsent() >= OUTBOX_BYTES || !(self.pressed || self.outlet.has_room()) {
                 break;
             }
             let Ok(item) = self.lane.items.try_recv() else { break };
-            self.take(item);
+            self.take(item, now);
         }
     }
 
-    fn take(&mut self, item: PriceItem) {
+    fn take(&mut self, item: PriceItem, now: Instant) {
         // An interest is always sent before the subscription that makes its first event.
-        self.serve_control();
-        let now = Instant::now();
+        self.serve_control(now);
         match item {
             PriceItem::StreamLost(stream) => self.book.stream_lost(now, stream),
-            PriceItem::Batch(mut events) => {
+            PriceItem::Batch(PriceBatch { mut events, .. }) => {
                 let limit = self.room();
                 let mut out = Outbox::new(self.outlet.buffer(), limit);
                 for event in events.drain(..) {
@@ -122,21 +181,20 @@ impl PriceHandler {
         if self.outlet.has_room() { usize::MAX } else { 0 }
     }
 
-    fn serve_control(&mut self) {
+    fn serve_control(&mut self, now: Instant) {
         while let Ok(control) = self.control.try_recv() {
-            self.obey(control);
+            self.obey(control, now);
         }
     }
 
-    fn obey(&mut self, control: PriceControl) {
+    fn obey(&mut self, control: PriceControl, now: Instant) {
         match control {
-            PriceControl::Interest { id, name, stream, interest } => self.book.set_interest(Instant::now(), id, &name, stream, interest),
+            PriceControl::Interest { id, name, stream, interest } => self.book.set_interest(now, id, &name, stream, interest),
             PriceControl::Wildcard { interest, name_of } => self.book.set_wildcard(interest, name_of),
         }
     }
 
-    fn serve_redis(&mut self) {
-        let now = Instant::now();
+    fn serve_redis(&mut self, now: Instant) {
         let pumped = self.outlet.pump(now);
         self.stats.errors.add(pumped.errors);
         if pumped.connected {
@@ -157,9 +215,7 @@ impl PriceHandler {
     fn wait(&mut self) -> bool {
         let now = Instant::now();
         if self.outlet.is_up() && (self.outlet.wants_write() || self.book.is_waiting()) {
-            let interest = if self.outlet.wants_write() { SocketInterest::ReadWrite } else { SocketInterest::Read };
-            // A failed wait shows again in the next pump, which ends the connection.
-            let _ = self.outlet.wait(now + PRESSURE_TURN, interest);
+            let _ = self.outlet.wait(now + PRESSURE_TURN, self.socket_interest());
             return true;
         }
         let mut deadline = self.outlet.next_deadline().min(now + BEAT);
@@ -169,14 +225,11 @@ impl PriceHandler {
         let patience = deadline.saturating_duration_since(now);
         select! {
             recv(self.lane.items) -> item => match item {
-                Ok(item) => {
-                    self.take(item);
-                    self.take_more();
-                }
+                Ok(item) => self.held = Some(item),
                 Err(_) => return false,
             },
             recv(self.control) -> control => if let Ok(control) = control {
-                self.obey(control);
+                self.obey(control, now);
             },
             recv(self.outlet.link_ready()) -> _ => {}
             default(patience) => {}
@@ -188,12 +241,11 @@ impl PriceHandler {
         let deadline = Instant::now() + LAST_FLUSH;
         self.book.save_all_at(Instant::now());
         while self.outlet.is_up() && Instant::now() < deadline {
-            self.serve_redis();
+            self.serve_redis(Instant::now());
             if !self.book.is_waiting() && self.book.next_due().is_none() && self.outlet.unanswered() == 0 {
                 break;
             }
-            let interest = if self.outlet.wants_write() { SocketInterest::ReadWrite } else { SocketInterest::Read };
-            let _ = self.outlet.wait(deadline, interest);
+            let _ = self.outlet.wait(deadline, self.socket_interest());
         }
         self.stats.add(self.book.take_counts());
     }

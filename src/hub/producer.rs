@@ -26,8 +26,9 @@ const CLOSE_WITHIN: Duration = Duration::from_millis(200);
 const REFUSED_RECHECK: Duration = Duration::from_secs(600);
 /// The longest sleep, so that a clock that went wrong cannot put a producer to sleep for good.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
-/// Messages read in one go before events are handed on.
-const READ_BURST: usize = 64;
+/// What is read in one go before it is handed on: frames, and events once they are that many.
+const READ_BURST: usize = 256;
+const EVENT_BURST: usize = 512;
 
 /// Where a producer's events go.
 pub trait Sink<E>: Send + 'static {
@@ -141,8 +142,8 @@ impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
             if !token.is_running() {
                 return Err(Over::Stopped);
             }
-            let more = self.read(token)?;
             let now = Instant::now();
+            let more = self.read(now, token)?;
             self.keep_alive(now)?;
             if self.session.deadline().is_some_and(|deadline| deadline <= now) {
                 self.session.timed_out(now, &mut self.effects);
@@ -159,9 +160,9 @@ impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
     }
 
     /// Reads what there is, up to a burst; says whether there may be more.
-    fn read(&mut self, token: &StopToken) -> Result<bool, Over> {
-        let mut more = true;
-        for _ in 0..READ_BURST {
+    fn read(&mut self, now: Instant, token: &StopToken) -> Result<bool, Over> {
+        let (mut more, mut frames, mut heard) = (true, 0, 0);
+        while frames < READ_BURST && self.effects.events.len() < EVENT_BURST {
             let Some(connection) = self.connection.as_mut() else { return Err(Over::Stopped) };
             let message = match connection.socket.read() {
                 Ok(message) => message,
@@ -175,8 +176,9 @@ impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
                     return Err(Over::reconnect(read_failure(&error)));
                 }
             };
-            let now = Instant::now();
             connection.last_heard = now;
+            frames += 1;
+            heard += u64::from(matches!(message, Message::Text(_) | Message::Binary(_)));
             match &message {
                 Message::Text(text) => self.session.received(now, Incoming::Text(text), &mut self.effects),
                 Message::Binary(bytes) => self.session.received(now, Incoming::Binary(bytes), &mut self.effects),
@@ -192,12 +194,12 @@ impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
                 }
                 Message::Frame(_) => {}
             }
-            if matches!(message, Message::Text(_) | Message::Binary(_)) {
-                self.board.heard(wall_now());
-            }
             if self.effects.end.is_some() {
                 break;
             }
+        }
+        if heard > 0 {
+            self.board.heard(heard, wall_now());
         }
         self.act(token)?;
         Ok(more)
@@ -206,9 +208,13 @@ impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
     /// Carries out what the session asked for.
     fn act(&mut self, token: &StopToken) -> Result<(), Over> {
         let stats = &self.board.stats;
-        stats.malformed.add(std::mem::take(&mut self.effects.malformed));
-        stats.unknown.add(std::mem::take(&mut self.effects.unknown));
-        stats.unwanted.add(std::mem::take(&mut self.effects.unwanted));
+        for (counter, count) in
+            [(&stats.malformed, &mut self.effects.malformed), (&stats.unknown, &mut self.effects.unknown), (&stats.unwanted, &mut self.effects.unwanted)]
+        {
+            if *count > 0 {
+                counter.add(std::mem::take(count));
+            }
+        }
         if !self.effects.events.is_empty() {
             stats.events.add(self.effects.events.len() as u64);
             self.sink.deliver(&mut self.effects.events, token);
@@ -296,7 +302,7 @@ impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
             Over::Ended(end) => end,
         };
         let now = Instant::now();
-        let was_open = self.connection.take().map(|connection| connection.socket.get_ref().shutdown()).is_some();
+        let was_open = self.connection.take().map(|connection| connection.socket.get_ref().get_ref().shutdown()).is_some();
         self.effects.send.clear();
         if was_open {
             self.board.stats.losses.add(1);
@@ -342,7 +348,7 @@ impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
         if !self.effects.events.is_empty() {
             self.sink.deliver(&mut self.effects.events, token);
         }
-        connection.socket.get_ref().shutdown();
+        connection.socket.get_ref().get_ref().shutdown();
     }
 }
 

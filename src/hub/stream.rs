@@ -153,8 +153,8 @@ impl StreamBoard {
         let _ = self.hint.try_send(());
     }
 
-    pub fn heard(&self, at: Timestamp) {
-        self.stats.messages.add(1);
+    pub fn heard(&self, messages: u64, at: Timestamp) {
+        self.stats.messages.add(messages);
         self.stats.last_message_ms.store(at.millis(), Ordering::Relaxed);
     }
 }

@@ -88,3 +88,77 @@ impl Write for Transport {
         }
     }
 }
+
+/// A transport that is not asked again right after it gave less than it was asked for: there is nothing more, and the
+/// system call that would say so is saved. A poll says when there is.
+#[derive(Debug)]
+pub struct Draining {
+    transport: Transport,
+    empty: bool,
+}
+
+impl Draining {
+    pub fn new(transport: Transport) -> Draining {
+        Draining { transport, empty: false }
+    }
+
+    pub fn get_ref(&self) -> &Transport {
+        &self.transport
+    }
+
+    /// What a read gives says nothing about the socket where TLS stands between.
+    fn is_plain(&self) -> bool {
+        matches!(self.transport, Transport::Tcp(_) | Transport::Unix(_))
+    }
+}
+
+impl AsFd for Draining {
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.transport.as_fd()
+    }
+}
+
+impl Read for Draining {
+    fn read(&mut self, buf: &mut [u8]) -> io::Result<usize> {
+        if std::mem::take(&mut self.empty) {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let read = self.transport.read(buf)?;
+        self.empty = (1..buf.len()).contains(&read) && self.is_plain();
+        Ok(read)
+    }
+}
+
+impl Write for Draining {
+    fn write(&mut self, buf: &[u8]) -> io::Result<usize> {
+        self.transport.write(buf)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.transport.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_read_is_the_last_until_the_next_look() {
+        let (mut far, near) = UnixStream::pair().unwrap();
+        near.set_nonblocking(true).unwrap();
+        let mut near = Draining::new(Transport::Unix(near));
+        let mut buf = [0; 4];
+        let kind = |read: io::Result<usize>| read.map_err(|error| error.kind());
+        far.write_all(b"abcdef").unwrap();
+        assert_eq!(kind(near.read(&mut buf)), Ok(4), "as much as was asked for");
+        assert_eq!(kind(near.read(&mut buf)), Ok(2));
+        far.write_all(b"gh").unwrap();
+        assert_eq!(kind(near.read(&mut buf)), Err(io::ErrorKind::WouldBlock), "not asked again");
+        assert_eq!(kind(near.read(&mut buf)), Ok(2), "asked at the next look");
+        drop(far);
+        assert_eq!(kind(near.read(&mut buf)), Err(io::ErrorKind::WouldBlock));
+        assert_eq!(kind(near.read(&mut buf)), Ok(0), "the end is told");
+        assert_eq!(kind(near.read(&mut buf)), Ok(0), "as often as it is asked for");
+    }
+}

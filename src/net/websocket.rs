@@ -13,11 +13,11 @@ use tungstenite::{ClientHandshake, Error, WebSocket};
 use super::dial::{DialError, Dialer};
 use super::endpoint::Endpoint;
 use super::poll::{Interest, wait_ready};
-use super::transport::Transport;
+use super::transport::Draining;
 use crate::runtime::StopToken;
 
 /// An open WebSocket over a non-blocking transport.
-pub type Socket = WebSocket<Transport>;
+pub type Socket = WebSocket<Draining>;
 
 /// The acknowledgement of eleven thousand symbols in ten lists is the largest message that a venue sends.
 const MAX_MESSAGE: usize = 4 * 1024 * 1024;
@@ -39,9 +39,18 @@ pub enum OpenError {
     Protocol(String),
 }
 
+/// What one read asks for: some hundred trades. tungstenite clears that many bytes before each read, so that more would
+/// cost a lone message dearly.
+const READ_BUFFER: usize = 16 * 1024;
+
 /// The limits of every WebSocket of ours.
 pub fn websocket_config() -> WebSocketConfig {
-    WebSocketConfig::default().write_buffer_size(0).max_write_buffer_size(MAX_UNSENT).max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE))
+    WebSocketConfig::default()
+        .read_buffer_size(READ_BUFFER)
+        .write_buffer_size(0)
+        .max_write_buffer_size(MAX_UNSENT)
+        .max_message_size(Some(MAX_MESSAGE))
+        .max_frame_size(Some(MAX_MESSAGE))
 }
 
 /// Dials and upgrades.
@@ -56,7 +65,7 @@ pub fn open_websocket(dialer: &Dialer, to: &Endpoint, headers: &[(&str, &str)], 
         let name = HeaderName::from_bytes(name.as_bytes()).map_err(protocol)?;
         request.headers_mut().insert(name, HeaderValue::from_str(value).map_err(protocol)?);
     }
-    let mut handshake = ClientHandshake::start(transport, request, Some(websocket_config())).map_err(protocol)?;
+    let mut handshake = ClientHandshake::start(Draining::new(transport), request, Some(websocket_config())).map_err(protocol)?;
     loop {
         handshake = match handshake.handshake() {
             Ok((socket, _)) => return Ok(socket),
@@ -67,7 +76,7 @@ pub fn open_websocket(dialer: &Dialer, to: &Endpoint, headers: &[(&str, &str)], 
             }
             Err(HandshakeError::Failure(error)) => return Err(protocol(error)),
         };
-        let transport = handshake.get_ref().get_ref();
+        let transport = handshake.get_ref().get_ref().get_ref();
         let interest = if transport.has_buffered_output() { Interest::ReadWrite } else { Interest::Read };
         let ready = wait_ready(transport, interest, token, deadline).map_err(protocol)?;
         if !token.is_running() {

@@ -67,7 +67,12 @@ impl fmt::Debug for Heartbeats {
 impl Heartbeat {
     /// "I live": one clock reading and one store.
     pub fn beat(&self) {
-        let millis = self.start.elapsed().as_millis();
+        self.beat_at(Instant::now());
+    }
+
+    /// The same for somebody who knows what time it is.
+    pub fn beat_at(&self, now: Instant) {
+        let millis = now.saturating_duration_since(self.start).as_millis();
         self.last.store(u64::try_from(millis).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 }

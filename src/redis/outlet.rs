@@ -3,6 +3,7 @@
 //! A thread of its own dials while the connection is down; the handler only ever touches a socket that is up and non-blocking.
 //! Must not know what is published: it moves bytes and counts replies.
 
+use std::collections::VecDeque;
 use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -21,8 +22,15 @@ use crate::runtime::{StopToken, Threads};
 
 /// Some 1,500 messages: enough to keep Redis busy over a turn of the handler, little enough to be folded rather than sent late.
 const MAX_UNSENT: usize = 256 * 1024;
-/// About 0.1 s of Redis at its full speed; each unanswered command costs us nothing but its place in this count.
+/// What may be on its way to a Redis that answers swiftly: some 40 ms of its full speed.
 const MAX_UNANSWERED: u64 = 65_536;
+/// Commands this old without an answer show that Redis is slower than we are, and that more would only wait longer ...
+const SWIFT: Duration = Duration::from_millis(25);
+/// ... but so many may always be on their way, or each pause of Redis would fold what a calm market brings.
+const ALWAYS_UNANSWERED: u64 = 4_096;
+/// Replies are read together: when there are so many of them, or after so long, or when they make room.
+const READ_AFTER: u64 = 512;
+const READ_EVERY: Duration = Duration::from_millis(10);
 /// No reply for so long while one is due, and the connection is given up. A slow Redis that goes on answering is kept.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// How often we ask whether we still talk to a master: a demoted one takes PUBLISH without a word.
@@ -91,6 +99,37 @@ struct Up {
     waiting_since: Option<Instant>,
     /// The last pump left input unread.
     more_input: bool,
+    /// The next pump reads, whatever there is.
+    look: bool,
+    last_read: Instant,
+    queued: u64,
+    ages: Ages,
+}
+
+/// When commands were queued, in steps of a millisecond: oldest first, answered ones left out.
+#[derive(Debug, Default)]
+struct Ages(VecDeque<(Instant, u64)>);
+
+impl Ages {
+    const STEP: Duration = Duration::from_millis(1);
+
+    /// So many commands have been queued in all by now.
+    fn queued(&mut self, now: Instant, total: u64) {
+        match self.0.back_mut() {
+            Some((at, last)) if now.saturating_duration_since(*at) < Ages::STEP => *last = total,
+            _ => self.0.push_back((now, total)),
+        }
+    }
+
+    fn answered(&mut self, total: u64) {
+        while self.0.front().is_some_and(|(_, last)| *last <= total) {
+            self.0.pop_front();
+        }
+    }
+
+    fn oldest(&self, now: Instant) -> Duration {
+        self.0.front().map_or(Duration::ZERO, |(at, _)| now.saturating_duration_since(*at))
+    }
 }
 
 impl Outlet {
@@ -120,9 +159,9 @@ impl Outlet {
         self.up.is_some()
     }
 
-    /// Up, and not so far behind that more should be queued.
+    /// Up, and as of the last pump not so far behind that more should be queued.
     pub fn has_room(&self) -> bool {
-        self.up.as_ref().is_some_and(|up| up.unanswered < MAX_UNANSWERED) && self.unsent() < MAX_UNSENT
+        self.up.as_ref().is_some_and(|up| up.keeps_up(self.last_pump)) && self.unsent() < MAX_UNSENT
     }
 
     /// Append RESP commands here (see `redis::resp`), then say how many with [`Outlet::queued`] before the next pump.
@@ -135,6 +174,8 @@ impl Outlet {
         if let Some(up) = &mut self.up {
             let commands = commands as u64;
             up.unanswered += commands;
+            up.queued += commands;
+            up.ages.queued(self.last_pump, up.queued);
             self.stats.commands.add(commands);
         }
     }
@@ -187,8 +228,9 @@ impl Outlet {
     ///
     /// # Errors
     /// Those of `poll`.
-    pub fn wait(&self, deadline: Instant, interest: Interest) -> io::Result<Readiness> {
-        if let Some(up) = &self.up {
+    pub fn wait(&mut self, deadline: Instant, interest: Interest) -> io::Result<Readiness> {
+        if let Some(up) = &mut self.up {
+            up.look = true;
             let deadline = if up.more_input { Instant::now() } else { deadline };
             let mut ready = wait_ready(&up.link.transport, interest, &self.token, deadline)?;
             ready.readable |= up.more_input;
@@ -206,7 +248,8 @@ impl Outlet {
     pub fn next_deadline(&self) -> Instant {
         let Some(up) = &self.up else { return self.last_pump + ASK_ROLE_EVERY };
         let ask = if up.role_after.is_none() { up.ask_role_at } else { self.last_pump + ANSWER_WITHIN };
-        up.waiting_since.map_or(ask, |since| ask.min(since + ANSWER_WITHIN))
+        let read = if up.is_owed() { up.last_read.max(self.last_pump) + READ_EVERY } else { ask };
+        up.waiting_since.map_or(ask, |since| ask.min(since + ANSWER_WITHIN)).min(read)
     }
 
     fn take_link(&mut self, now: Instant, pumped: &mut Pumped) {
@@ -214,8 +257,7 @@ impl Outlet {
             Ok(Ok(link)) => {
                 log::info!("{}: connected to {} ({} {})", self.role, link.place, link.server().product, link.server().version);
                 self.forget_unsent();
-                self.up =
-                    Some(Up { link, since: now, unanswered: 0, role_after: None, ask_role_at: now + ASK_ROLE_EVERY, waiting_since: None, more_input: false });
+                self.up = Some(Up::new(link, now));
                 self.trouble = None;
                 self.stats.connects.add(1);
                 self.stats.up.set(1);
@@ -266,7 +308,11 @@ impl Outlet {
             self.out.drain(..self.sent);
             self.sent = 0;
         }
+        if !up.should_read(now) {
+            return Ok(());
+        }
         let progress = up.read(self.role, now, &mut self.hush, pumped)?;
+        up.ages.answered(up.queued - up.unanswered);
         match up.waiting_since {
             _ if !up.is_owed() => up.waiting_since = None,
             _ if progress => up.waiting_since = Some(now),
@@ -280,6 +326,31 @@ impl Outlet {
 }
 
 impl Up {
+    fn new(link: Link, now: Instant) -> Up {
+        Up {
+            link,
+            since: now,
+            unanswered: 0,
+            role_after: None,
+            ask_role_at: now + ASK_ROLE_EVERY,
+            waiting_since: None,
+            more_input: false,
+            look: true,
+            last_read: now,
+            queued: 0,
+            ages: Ages::default(),
+        }
+    }
+
+    fn keeps_up(&self, now: Instant) -> bool {
+        self.unanswered < ALWAYS_UNANSWERED || (self.unanswered < MAX_UNANSWERED && self.ages.oldest(now) < SWIFT)
+    }
+
+    fn should_read(&self, now: Instant) -> bool {
+        let late = now.saturating_duration_since(self.last_read) >= READ_EVERY;
+        self.look || self.more_input || late || self.unanswered >= READ_AFTER
+    }
+
     fn is_owed(&self) -> bool {
         self.unanswered > 0 || self.role_after.is_some()
     }
@@ -316,6 +387,8 @@ impl Up {
     fn read(&mut self, role: &str, now: Instant, hush: &mut Hush, pumped: &mut Pumped) -> Result<bool, RedisError> {
         let (mut bytes, mut progress) = (0, false);
         self.more_input = false;
+        self.look = false;
+        self.last_read = now;
         loop {
             let filled = match self.link.replies.fill(&mut self.link.transport) {
                 Ok(filled) if filled.bytes == 0 => return Err(self.closed("the server closed it")),

@@ -337,7 +337,7 @@ fn stop_and_drop_end_the_dialling_at_once() {
 #[test]
 fn a_nudge_ends_the_wait_on_a_live_connection() {
     let server = RedisServer::start();
-    let rig = Rig::up(tcp(&server));
+    let mut rig = Rig::up(tcp(&server));
     rig.stop.nudge();
     assert!(rig.outlet.wait(Instant::now() + LONG, Interest::Read).unwrap().woken);
 }

@@ -195,14 +195,9 @@ impl AlpacaBroker {
         let (price_entry, lane) = price_lane();
         let (price_control, price_orders) = bounded(PRICE_CONTROL);
         let (prices, price_outlet) = (Arc::new(PriceStats::default()), Arc::new(OutletStats::default()));
-        let handler = PriceHandler {
-            lane,
-            control: price_orders,
-            book: PriceBook::new(started, config.sim.is_some()),
-            outlet: Outlet::new("prices", Arc::clone(&redis), threads.clone(), late.token(), Arc::clone(&price_outlet)),
-            stats: Arc::clone(&prices),
-            heartbeat: heartbeats.register("handle-prices"),
-        };
+        let book = PriceBook::new(started, config.sim.is_some());
+        let outlet = Outlet::new("prices", Arc::clone(&redis), threads.clone(), late.token(), Arc::clone(&price_outlet));
+        let handler = PriceHandler::new(lane, price_orders, book, outlet, Arc::clone(&prices), heartbeats.register("handle-prices"));
         let price_task = threads.spawn("handle-prices", move || handler.run())?;
 
         let (order_lane, order_items) = bounded(ORDER_LANE);
