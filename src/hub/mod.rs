@@ -9,6 +9,7 @@ mod order_handler;
 mod orders;
 mod pace;
 mod pages;
+mod pressure;
 mod price_handler;
 mod prices;
 mod producer;

@@ -1,8 +1,7 @@
 //! The thread that owns the price book and its Redis connection.
 //!
-//! While Redis keeps up, it is given every update. A burst that it cannot take at once waits on the lane, whole, as long as
-//! nothing in it gets late. Then we are *pressed*: the lane is drained whatever Redis does, and the book folds. Must not know
-//! exchanges or who registered what.
+//! It never blocks on Redis. [`Pressure`] says whether a burst that Redis cannot take at once waits on the lane or is folded.
+//! Must not know exchanges or who registered what.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -10,6 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, TryRecvError, select};
 
 use super::lanes::{PriceBatch, PriceItem, PriceLane};
+use super::pressure::{LATE, Pressure, Way};
 use super::prices::{NameOf, Outbox, PriceBook, PriceCounts, StreamId, handle_price_update};
 use super::registry::Interest;
 use crate::model::SymbolId;
@@ -21,11 +21,6 @@ use crate::redis::Outlet;
 const OUTBOX_BYTES: usize = 64 * 1024;
 /// Batches taken before the socket is served again.
 const BATCH_BURST: usize = 32;
-/// An update that has waited so long is late: newer ones are on their way, and it is folded into them.
-const LATE: Duration = Duration::from_millis(50);
-/// A lane that did not run empty for so long has a venue behind it that sends faster than we can pass on, though nothing is
-/// late on our side: it is folded for before the venue drops us as a slow reader.
-const BEHIND: Duration = Duration::from_secs(5);
 /// How long we stay with a socket that takes nothing before the lane is looked at again.
 const PRESSURE_TURN: Duration = Duration::from_millis(1);
 const BEAT: Duration = Duration::from_secs(1);
@@ -71,9 +66,7 @@ pub struct PriceHandler {
     heartbeat: Heartbeat,
     /// The oldest item of the lane, while it waits for room.
     held: Option<PriceItem>,
-    pressed: bool,
-    /// Since when the lane has not run empty.
-    busy_since: Option<Instant>,
+    pressure: Pressure,
 }
 
 impl PriceHandler {
@@ -85,7 +78,7 @@ impl PriceHandler {
         stats: Arc<PriceStats>,
         heartbeat: Heartbeat,
     ) -> PriceHandler {
-        PriceHandler { lane, control, book, outlet, stats, heartbeat, held: None, pressed: false, busy_since: None }
+        PriceHandler { lane, control, book, outlet, stats, heartbeat, held: None, pressure: Pressure::default() }
     }
 
     pub fn run(mut self) {
@@ -105,7 +98,7 @@ impl PriceHandler {
                 }
                 Err(TryRecvError::Disconnected) => break,
                 Err(TryRecvError::Empty) => {
-                    self.ran_empty();
+                    self.pressure.ran_empty(self.book.is_waiting());
                     self.serve_redis(now);
                     if !self.wait() {
                         break;
@@ -120,17 +113,14 @@ impl PriceHandler {
         self.held.take().map_or_else(|| self.lane.items.try_recv(), Ok)
     }
 
-    fn ran_empty(&mut self) {
-        self.busy_since = None;
-        self.pressed &= self.book.is_waiting();
-    }
-
-    /// There is room for it, or it must be folded.
     fn may_take(&mut self, item: &PriceItem, now: Instant) -> bool {
-        let busy = now.saturating_duration_since(*self.busy_since.get_or_insert(now));
-        let late = matches!(item, PriceItem::Batch(batch) if now.saturating_duration_since(batch.read) >= LATE);
-        self.pressed |= !self.outlet.has_room() && (late || busy >= BEHIND || !self.outlet.is_up());
-        self.pressed || self.outlet.has_room()
+        let PriceItem::Batch(batch) = item else { return true };
+        let way = match () {
+            () if self.outlet.has_room() => Way::Open,
+            () if self.outlet.is_up() => Way::Full,
+            () => Way::Down,
+        };
+        self.pressure.may_take(batch.read, way, now)
     }
 
     fn wait_for_room(&mut self, item: PriceItem, now: Instant) {
@@ -150,7 +140,7 @@ impl PriceHandler {
     /// What more lies on the lane, until the outgoing buffer is worth a write.
     fn take_more(&mut self, now: Instant) {
         for _ in 1..BATCH_BURST {
-            if self.outlet.unsent() >= OUTBOX_BYTES || !(self.pressed || self.outlet.has_room()) {
+            if self.outlet.unsent() >= OUTBOX_BYTES || !(self.pressure.is_pressed() || self.outlet.has_room()) {
                 break;
             }
             let Ok(item) = self.lane.items.try_recv() else { break };

@@ -3,18 +3,21 @@
 //! A thread of its own dials while the connection is down; the handler only ever touches a socket that is up and non-blocking.
 //! Must not know what is published: it moves bytes and counts replies.
 
-use std::collections::VecDeque;
-use std::io::{self, Write};
+mod ages;
+mod up;
+
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, TryRecvError, select};
 
+use self::up::{READ_EVERY, Up};
 use super::dial::Dialling;
-use super::error::{RedisError, error_code, safe_text};
-use super::link::{Connector, Link, check_role};
-use super::pace::{Hush, held_back};
-use super::resp::{self, Reply, RespError};
+use super::error::RedisError;
+use super::link::Connector;
+use super::pace::Hush;
+use super::resp;
 use crate::config::RedisSettings;
 use crate::net::{Interest, Readiness, wait_ready};
 use crate::observe::{Counter, Gauge};
@@ -22,21 +25,10 @@ use crate::runtime::{StopToken, Threads};
 
 /// Some 1,500 messages: enough to keep Redis busy over a turn of the handler, little enough to be folded rather than sent late.
 const MAX_UNSENT: usize = 256 * 1024;
-/// What may be on its way to a Redis that answers swiftly: some 40 ms of its full speed.
-const MAX_UNANSWERED: u64 = 65_536;
-/// Commands this old without an answer show that Redis is slower than we are, and that more would only wait longer ...
-const SWIFT: Duration = Duration::from_millis(25);
-/// ... but so many may always be on their way, or each pause of Redis would fold what a calm market brings.
-const ALWAYS_UNANSWERED: u64 = 4_096;
-/// Replies are read together: when there are so many of them, or after so long, or when they make room.
-const READ_AFTER: u64 = 512;
-const READ_EVERY: Duration = Duration::from_millis(10);
 /// No reply for so long while one is due, and the connection is given up. A slow Redis that goes on answering is kept.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// How often we ask whether we still talk to a master: a demoted one takes PUBLISH without a word.
 const ASK_ROLE_EVERY: Duration = Duration::from_secs(1);
-/// What one pump reads at most, so that a flood of replies cannot hold the handler.
-const READ_PER_PUMP: usize = 1024 * 1024;
 /// Sent bytes are moved out of the buffer once they are this many, if not sooner by its running empty.
 const COMPACT_AT: usize = 128 * 1024;
 
@@ -84,52 +76,6 @@ pub struct Outlet {
     trouble: Option<RedisError>,
     hush: Hush,
     last_pump: Instant,
-}
-
-#[derive(Debug)]
-struct Up {
-    link: Link,
-    since: Instant,
-    /// Queued commands without a reply yet, our own ROLE left out.
-    unanswered: u64,
-    /// A ROLE is under way, after so many of the unanswered.
-    role_after: Option<u64>,
-    ask_role_at: Instant,
-    /// Since when we wait for the next reply.
-    waiting_since: Option<Instant>,
-    /// The last pump left input unread.
-    more_input: bool,
-    /// The next pump reads, whatever there is.
-    look: bool,
-    last_read: Instant,
-    queued: u64,
-    ages: Ages,
-}
-
-/// When commands were queued, in steps of a millisecond: oldest first, answered ones left out.
-#[derive(Debug, Default)]
-struct Ages(VecDeque<(Instant, u64)>);
-
-impl Ages {
-    const STEP: Duration = Duration::from_millis(1);
-
-    /// So many commands have been queued in all by now.
-    fn queued(&mut self, now: Instant, total: u64) {
-        match self.0.back_mut() {
-            Some((at, last)) if now.saturating_duration_since(*at) < Ages::STEP => *last = total,
-            _ => self.0.push_back((now, total)),
-        }
-    }
-
-    fn answered(&mut self, total: u64) {
-        while self.0.front().is_some_and(|(_, last)| *last <= total) {
-            self.0.pop_front();
-        }
-    }
-
-    fn oldest(&self, now: Instant) -> Duration {
-        self.0.front().map_or(Duration::ZERO, |(at, _)| now.saturating_duration_since(*at))
-    }
 }
 
 impl Outlet {
@@ -325,136 +271,5 @@ impl Outlet {
     }
 }
 
-impl Up {
-    fn new(link: Link, now: Instant) -> Up {
-        Up {
-            link,
-            since: now,
-            unanswered: 0,
-            role_after: None,
-            ask_role_at: now + ASK_ROLE_EVERY,
-            waiting_since: None,
-            more_input: false,
-            look: true,
-            last_read: now,
-            queued: 0,
-            ages: Ages::default(),
-        }
-    }
-
-    fn keeps_up(&self, now: Instant) -> bool {
-        self.unanswered < ALWAYS_UNANSWERED || (self.unanswered < MAX_UNANSWERED && self.ages.oldest(now) < SWIFT)
-    }
-
-    fn should_read(&self, now: Instant) -> bool {
-        let late = now.saturating_duration_since(self.last_read) >= READ_EVERY;
-        self.look || self.more_input || late || self.unanswered >= READ_AFTER
-    }
-
-    fn is_owed(&self) -> bool {
-        self.unanswered > 0 || self.role_after.is_some()
-    }
-
-    fn closed(&self, cause: impl std::fmt::Display) -> RedisError {
-        RedisError::Closed { place: self.link.place.clone(), cause: cause.to_string() }
-    }
-
-    fn protocol(&self, cause: RespError) -> RedisError {
-        RedisError::Protocol { place: self.link.place.clone(), cause }
-    }
-
-    fn write(&mut self, out: &[u8], sent: &mut usize) -> Result<(), RedisError> {
-        while *sent < out.len() {
-            match self.link.transport.write(&out[*sent..]) {
-                // TLS takes nothing while its own buffer is full.
-                Ok(0) => break,
-                Ok(n) => *sent += n,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(error) => return Err(self.closed(error)),
-            }
-        }
-        if self.link.transport.has_buffered_output() {
-            match self.link.transport.flush() {
-                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(self.closed(error)),
-                _ => {}
-            }
-        }
-        Ok(())
-    }
-
-    /// True when a reply came.
-    fn read(&mut self, role: &str, now: Instant, hush: &mut Hush, pumped: &mut Pumped) -> Result<bool, RedisError> {
-        let (mut bytes, mut progress) = (0, false);
-        self.more_input = false;
-        self.look = false;
-        self.last_read = now;
-        loop {
-            let filled = match self.link.replies.fill(&mut self.link.transport) {
-                Ok(filled) if filled.bytes == 0 => return Err(self.closed("the server closed it")),
-                Ok(filled) => filled,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(progress),
-                Err(error) => return Err(self.closed(error)),
-            };
-            progress |= self.take_replies(role, now, hush, pumped)?;
-            bytes += filled.bytes;
-            let more = !filled.short || self.link.transport.has_buffered_input();
-            if !more || bytes >= READ_PER_PUMP {
-                self.more_input = more;
-                return Ok(progress);
-            }
-        }
-    }
-
-    fn take_replies(&mut self, role: &str, now: Instant, hush: &mut Hush, pumped: &mut Pumped) -> Result<bool, RedisError> {
-        let mut progress = false;
-        loop {
-            let ours = self.role_after.unwrap_or(self.unanswered);
-            let run = self.link.replies.take_run(ours).map_err(|cause| self.protocol(cause))?;
-            if run.count > 0 {
-                pumped.receivers = pumped.receivers.saturating_add(run.sum);
-                self.answered(run.count, pumped);
-                progress = true;
-                continue;
-            }
-            let Some(reply) = self.link.replies.take_reply().map_err(|cause| self.protocol(cause))? else { return Ok(progress) };
-            progress = true;
-            if self.role_after == Some(0) {
-                self.role_after = None;
-                check_role(&self.link.place, &reply)?;
-                continue;
-            }
-            if self.unanswered == 0 {
-                return Err(self.protocol(RespError::Malformed("a reply to nothing")));
-            }
-            self.answered(1, pumped);
-            if let Reply::Error(text) = reply {
-                pumped.errors += 1;
-                self.error_reply(&text, role, now, hush)?;
-            }
-        }
-    }
-
-    fn answered(&mut self, count: u64, pumped: &mut Pumped) {
-        pumped.answered += count;
-        self.unanswered -= count;
-        self.role_after = self.role_after.map(|before| before - count);
-    }
-
-    /// Most errors concern one command and leave the connection as good as it was; a few say that it is of no more use.
-    fn error_reply(&self, text: &str, role: &str, now: Instant, hush: &mut Hush) -> Result<(), RedisError> {
-        let code = error_code(text);
-        if matches!(code, "READONLY" | "NOAUTH" | "LOADING") {
-            return Err(RedisError::from_answer(&self.link.place, "a command", text));
-        }
-        if let Some(held) = hush.tell(code, now) {
-            log::warn!("{role}: {} refused a command: {}{}", self.link.place, safe_text(text), held_back(held));
-        }
-        Ok(())
-    }
-}
-
 #[cfg(test)]
-#[path = "outlet_tests.rs"]
 mod tests;
