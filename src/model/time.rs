@@ -131,8 +131,30 @@ fn days_in_month(year: i64, month: i64) -> i64 {
     }
 }
 
-fn number(bytes: &[u8]) -> Result<i64, TimestampError> {
-    bytes.iter().try_fold(0i64, |sum, b| if b.is_ascii_digit() { Ok(sum * 10 + i64::from(b - b'0')) } else { Err(TimestampError::Form) })
+/// The number that `N` digits make.
+#[inline]
+fn number<const N: usize>(digits: &[u8; N]) -> Result<i64, TimestampError> {
+    let (mut sum, mut all) = (0, true);
+    for byte in digits {
+        let digit = byte.wrapping_sub(b'0');
+        all &= digit < 10;
+        sum = sum * 10 + i64::from(digit);
+    }
+    if all { Ok(sum) } else { Err(TimestampError::Form) }
+}
+
+/// The nanoseconds that one to nine decimals make, and how many bytes they were.
+fn decimals(bytes: &[u8]) -> Result<(i64, usize), TimestampError> {
+    let (mut nanos, mut unit, mut count) = (0, NANOS, 0);
+    while let Some(byte) = bytes.get(count).filter(|byte| byte.is_ascii_digit()) {
+        if count == 9 {
+            return Err(TimestampError::Form);
+        }
+        unit /= 10;
+        nanos += i64::from(byte - b'0') * unit;
+        count += 1;
+    }
+    if count == 0 { Err(TimestampError::Form) } else { Ok((nanos, count)) }
 }
 
 impl FromStr for Timestamp {
@@ -140,25 +162,20 @@ impl FromStr for Timestamp {
 
     /// Takes zero to nine decimals and `Z` or an offset; a leap second counts as the second before it.
     fn from_str(text: &str) -> Result<Timestamp, TimestampError> {
-        let b = text.as_bytes();
-        let shaped = b.len() >= 20 && b[4] == b'-' && b[7] == b'-' && matches!(b[10], b'T' | b't' | b' ') && b[13] == b':' && b[16] == b':';
-        if !shaped {
+        let Some((b, mut rest)) = text.as_bytes().split_first_chunk::<19>() else { return Err(TimestampError::Form) };
+        let [y1, y2, y3, y4, b'-', m1, m2, b'-', d1, d2, b'T' | b't' | b' ', h1, h2, b':', n1, n2, b':', s1, s2] = *b else {
             return Err(TimestampError::Form);
-        }
-        let (year, month, day) = (number(&b[0..4])?, number(&b[5..7])?, number(&b[8..10])?);
-        let (hour, minute, second) = (number(&b[11..13])?, number(&b[14..16])?, number(&b[17..19])?);
+        };
+        let (year, month, day) = (number(&[y1, y2, y3, y4])?, number(&[m1, m2])?, number(&[d1, d2])?);
+        let (hour, minute, second) = (number(&[h1, h2])?, number(&[n1, n2])?, number(&[s1, s2])?);
         if !(1..=12).contains(&month) || !(1..=days_in_month(year, month)).contains(&day) || hour > 23 || minute > 59 || second > 60 {
             return Err(TimestampError::Form);
         }
-        let mut rest = &b[19..];
         let mut nanos = 0;
-        if let [b'.', decimals @ ..] = rest {
-            let count = decimals.iter().take_while(|b| b.is_ascii_digit()).count();
-            if !(1..=9).contains(&count) {
-                return Err(TimestampError::Form);
-            }
-            nanos = number(&decimals[..count])? * 10i64.pow(9 - count as u32);
-            rest = &decimals[count..];
+        if let [b'.', fraction @ ..] = rest {
+            let (read, count) = decimals(fraction)?;
+            nanos = read;
+            rest = &fraction[count..];
         }
         let offset = match rest {
             [b'Z' | b'z'] => 0,

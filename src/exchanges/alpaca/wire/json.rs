@@ -36,10 +36,8 @@ impl<'a> Field<'a> for JsonField<'a> {
 
     fn time(self) -> Option<Timestamp> {
         let inner = self.0.strip_prefix('"')?.strip_suffix('"')?;
-        if inner.contains('\\') {
-            return serde_json::from_str::<String>(self.0).ok()?.parse().ok();
-        }
-        inner.parse().ok()
+        // A time needs no escapes, and one that has them is read only when it is none without.
+        inner.parse().ok().or_else(|| serde_json::from_str::<String>(self.0).ok()?.parse().ok())
     }
 
     fn integer(self) -> Option<i64> {
