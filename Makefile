@@ -1,7 +1,7 @@
 # `make` lists the targets. A target calls cargo or .ci/dev.sh, where everything that has to decide something lives.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run build release test test-fast check fmt lint doc deny bench stall cover docker install install-service redis clients clean
+.PHONY: help run build release test test-fast check fmt lint doc deny bench stages stall cover docker install install-service redis clients clean
 
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 PREFIX ?= /usr/local
@@ -49,6 +49,9 @@ deny: ## dependency policy: no async runtime, one TLS stack, known licences
 
 bench: redis ## the stop/start cycle, a line of JSON a case
 	cargo bench --locked --bench cycle
+
+stages: ## nanoseconds a message for each stage of the price path, ends with a table
+	cargo bench --locked --bench stages
 
 stall: redis ## ten minutes of a stopped Redis at 20,000 messages a second, a line of JSON
 	cargo bench --locked --bench stall -- 600

@@ -22,10 +22,14 @@ mod stream;
 mod streams;
 mod symbols;
 
+pub use lanes::{PriceItem, PriceLane, PriceLaneEntry, PriceSink, price_lane};
 pub use orders::{OrderPublication, OrderQueue, OrderRules, handle_order_update};
 pub use pace::CyclePace;
 pub use prices::{Outbox, PriceBook, PriceCounts, StreamId, handle_price_update};
+pub use producer::Sink;
 pub use publisher::PublisherError;
+pub use registrar::{Consequences, InterestChange, Registrar, RegistrarStats};
 pub use registry::{Instrument, Interest, Registry};
 pub use service::{AlpacaBroker, BrokerHandle, HubError, HubOptions};
 pub use stream::StreamBoard;
+pub use symbols::SymbolTable;
