@@ -44,26 +44,26 @@ impl Stage {
 
 #[test]
 fn json_of_100_symbols() {
-    check(Codec::Json, 100);
+    check(Codec::Json, 100, Arrival::Calm);
 }
 
 #[test]
 fn json_of_11_000_symbols() {
-    check(Codec::Json, 11_000);
+    check(Codec::Json, 11_000, Arrival::Backlog);
 }
 
 #[test]
 fn messagepack_of_100_symbols() {
-    check(Codec::MsgPack, 100);
+    check(Codec::MsgPack, 100, Arrival::Backlog);
 }
 
 #[test]
 fn messagepack_of_11_000_symbols() {
-    check(Codec::MsgPack, 11_000);
+    check(Codec::MsgPack, 11_000, Arrival::Calm);
 }
 
-fn check(codec: Codec, symbols: usize) {
-    let mut path = PricePath::new(codec, symbols);
+fn check(codec: Codec, symbols: usize, arrival: Arrival) {
+    let mut path = PricePath::new(codec, symbols, arrival);
     // Every symbol was there with a trade and a quote, every last value was due, and the socket's buffer has been used up.
     path.take_frames((2 * symbols / PER_FRAME).max(400));
     path.counts = [AllocationInfo::default(); Stage::ALL.len()];
@@ -111,12 +111,12 @@ struct PricePath {
 }
 
 impl PricePath {
-    fn new(codec: Codec, symbols: usize) -> PricePath {
+    fn new(codec: Codec, symbols: usize, arrival: Arrival) -> PricePath {
         let frames = feed::frames(codec, Mix::TradesAndQuotes, symbols, PER_FRAME, 2 * symbols);
         let (entry, lane) = price_lane();
         let stop = Stop::new().unwrap();
         PricePath {
-            socket: feed::websocket(codec, &frames, Arrival::Calm),
+            socket: feed::websocket(codec, &frames, arrival),
             session: feed::streaming_session(codec, symbols),
             effects: Effects::default(),
             sink: entry.sink(StreamId(0)),
