@@ -1,6 +1,6 @@
 use std::time::Instant;
 
-use alpaca_broker::hub::{PriceItem, Sink, StreamId, price_lane};
+use alpaca_broker::hub::{PriceBatch, PriceItem, Sink, StreamId, price_lane};
 use alpaca_broker::runtime::Stop;
 use criterion::{BenchmarkId, Criterion, Throughput};
 use crossbeam_channel::bounded;
@@ -20,7 +20,7 @@ pub fn measure(criterion: &mut Criterion) {
                 let (entry, lane) = price_lane();
                 let mut sink = entry.sink(StreamId(0));
                 let taker = std::thread::spawn(move || {
-                    while let Ok(PriceItem::Batch(mut events)) = lane.items.recv() {
+                    while let Ok(PriceItem::Batch(PriceBatch { mut events, .. })) = lane.items.recv() {
                         events.clear();
                         let _ = lane.empties.try_send(events);
                     }
@@ -45,7 +45,7 @@ pub fn measure(criterion: &mut Criterion) {
             let mut sink = entry.sink(StreamId(0));
             let (answer, answers) = bounded(1);
             let taker = std::thread::spawn(move || {
-                while let Ok(PriceItem::Batch(mut events)) = lane.items.recv() {
+                while let Ok(PriceItem::Batch(PriceBatch { mut events, .. })) = lane.items.recv() {
                     events.clear();
                     let _ = lane.empties.try_send(events);
                     answer.send(()).unwrap();

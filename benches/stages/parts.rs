@@ -1,7 +1,7 @@
 use std::hint::black_box;
 
-use alpaca_broker::contract::{PriceMessage, Stamp, write_snapshot, write_ticker, write_typed};
-use alpaca_broker::model::{Digits, Quote, Timestamp, Trade};
+use alpaca_broker::contract::{PriceMessage, Stamp, write_snapshot, write_ticker_rest, write_typed_rest};
+use alpaca_broker::model::{Digits, Quote, TimeText, Timestamp, Trade};
 use criterion::{Criterion, Throughput};
 
 const TIME: &str = "2026-11-20T14:30:00.123456789Z";
@@ -19,17 +19,18 @@ pub fn measure(criterion: &mut Criterion) {
     let [bid, ask, size] = ["126.54", "126.56", "100"].map(|text| text.parse().unwrap());
     let quote = Quote { bid, bid_size: size, ask, ask_size: size };
     let mut out = Vec::new();
-    let mut write = |name: &str, write: &dyn Fn(&mut Vec<u8>)| {
+    let mut times = TimeText::default();
+    let mut write = |name: &str, write: &dyn Fn(&mut Vec<u8>, &mut TimeText)| {
         group.bench_function(name, |b| {
             b.iter(|| {
-                write(black_box(&mut out));
+                write(black_box(&mut out), &mut times);
                 out.clear();
             });
         });
     };
-    write("write a time", &|out| at.write_rfc3339(out));
-    write("write a trade, ticker", &|out| write_ticker(out, "AAPL", PriceMessage::Trade(&trade), &stamp));
-    write("write a trade, typed", &|out| write_typed(out, "AAPL", PriceMessage::Trade(&trade), &stamp));
-    write("write a quote", &|out| write_ticker(out, "AAPL", PriceMessage::Quote(&quote), &stamp));
-    write("write a last trade", &|out| write_snapshot(out, "AAPL", PriceMessage::Trade(&trade), &stamp, false));
+    write("write a time", &|out, times| times.write(at, out));
+    write("write a trade, ticker", &|out, times| write_ticker_rest(out, PriceMessage::Trade(&trade), &stamp, times));
+    write("write a trade, typed", &|out, times| write_typed_rest(out, PriceMessage::Trade(&trade), &stamp, times));
+    write("write a quote", &|out, times| write_ticker_rest(out, PriceMessage::Quote(&quote), &stamp, times));
+    write("write a last trade", &|out, times| write_snapshot(out, "AAPL", PriceMessage::Trade(&trade), &stamp, false, times));
 }

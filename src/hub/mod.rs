@@ -22,7 +22,7 @@ mod stream;
 mod streams;
 mod symbols;
 
-pub use lanes::{PriceItem, PriceLane, PriceLaneEntry, PriceSink, price_lane};
+pub use lanes::{PriceBatch, PriceItem, PriceLane, PriceLaneEntry, PriceSink, price_lane};
 pub use orders::{OrderPublication, OrderQueue, OrderRules, handle_order_update};
 pub use pace::CyclePace;
 pub use prices::{Outbox, PriceBook, PriceCounts, StreamId, handle_price_update};

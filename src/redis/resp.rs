@@ -82,13 +82,19 @@ impl PublishHead {
         out.extend_from_slice(&self.bytes);
         rest(out);
         let length = out.len() - payload_at;
+        let digits_at = payload_at - 5;
         if (100..1_000).contains(&length) {
             let digits = [length / 100, length / 10 % 10, length % 10].map(|digit| b'0' + digit as u8);
-            out[payload_at - 5..payload_at - 2].copy_from_slice(&digits);
+            out[digits_at..payload_at - 2].copy_from_slice(&digits);
         } else {
-            let mut real = Vec::new();
-            header(&mut real, b'$', length);
-            out.splice(payload_at - LENGTH_UNKNOWN.len()..payload_at, real);
+            let mut buffer = itoa::Buffer::new();
+            let digits = buffer.format(length).as_bytes();
+            let end = out.len();
+            // What stands behind three digits is moved to where it stands behind these.
+            out.resize(end + digits.len().saturating_sub(3), 0);
+            out.copy_within(payload_at - 2..end, digits_at + digits.len());
+            out[digits_at..digits_at + digits.len()].copy_from_slice(digits);
+            out.truncate(end + digits.len() - 3);
         }
         out.extend_from_slice(b"\r\n");
     }

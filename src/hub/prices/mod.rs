@@ -116,9 +116,7 @@ impl PriceBook {
     /// that they grow when the symbol comes back.
     pub fn set_interest(&mut self, now: Instant, id: SymbolId, name: &str, stream: StreamId, interest: Interest) {
         let at = id.0 as usize;
-        if self.slots.len() <= at {
-            self.slots.resize_with(at + 1, || None);
-        }
+        self.make_place(at);
         let first_seq = self.first_seq;
         let interest = self.wildcard.as_ref().map_or(interest, |(everything, _)| interest.union(*everything));
         let slot = self.slots[at].get_or_insert_with(|| Box::new(Slot::new(name, stream, interest, first_seq)));
@@ -191,12 +189,21 @@ impl PriceBook {
     fn adopt(&mut self, id: SymbolId) -> bool {
         let Some((interest, name_of)) = &self.wildcard else { return false };
         let Some(name) = name_of(id) else { return false };
+        let slot = Box::new(Slot::new(&name, StreamId(0), *interest, self.first_seq));
         let at = id.0 as usize;
+        self.make_place(at);
+        self.slots[at] = Some(slot);
+        true
+    }
+
+    /// Makes all tables large enough for a symbol, so that nothing grows while messages come.
+    fn make_place(&mut self, at: usize) {
         if self.slots.len() <= at {
             self.slots.resize_with(at + 1, || None);
+            let more = |queue: usize| (at + 1).saturating_sub(queue);
+            self.pending.reserve(more(self.pending.len()));
+            self.unsaved.reserve(more(self.unsaved.len()));
         }
-        self.slots[at] = Some(Box::new(Slot::new(&name, StreamId(0), *interest, self.first_seq)));
-        true
     }
 
     fn publish_pending(&mut self, now: Instant, id: SymbolId, out: &mut Outbox<'_>) {
