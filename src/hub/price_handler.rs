@@ -21,7 +21,8 @@ use crate::redis::Outlet;
 const OUTBOX_BYTES: usize = 64 * 1024;
 /// Batches taken before the socket is served again.
 const BATCH_BURST: usize = 32;
-/// How long we stay with a socket that takes nothing before the lane is looked at again.
+/// How long we leave Redis alone when it is behind. Its replies do not wake us then: waking somebody for each of its turns
+/// would cost it as much as the messages.
 const PRESSURE_TURN: Duration = Duration::from_millis(1);
 const BEAT: Duration = Duration::from_secs(1);
 /// What a shutdown may spend on the last values.
@@ -124,17 +125,17 @@ impl PriceHandler {
     }
 
     fn wait_for_room(&mut self, item: PriceItem, now: Instant) {
-        let deadline = if let PriceItem::Batch(batch) = &item { batch.read + LATE } else { now + LATE };
+        let late = if let PriceItem::Batch(batch) = &item { batch.read + LATE } else { now };
         self.held = Some(item);
-        if self.outlet.has_room() {
-            return;
+        if !self.outlet.has_room() {
+            self.leave_redis_alone(late.min(now + PRESSURE_TURN));
         }
-        // A failed wait shows again in the next pump, which ends the connection.
-        let _ = self.outlet.wait(deadline, self.socket_interest());
     }
 
-    fn socket_interest(&self) -> SocketInterest {
-        if self.outlet.wants_write() { SocketInterest::ReadWrite } else { SocketInterest::Read }
+    fn leave_redis_alone(&mut self, until: Instant) {
+        let interest = if self.outlet.wants_write() { SocketInterest::Write } else { SocketInterest::Neither };
+        // A failed wait shows again in the next pump, which ends the connection.
+        let _ = self.outlet.wait(until, interest);
     }
 
     /// What more lies on the lane, until the outgoing buffer is worth a write.
@@ -205,7 +206,7 @@ impl PriceHandler {
     fn wait(&mut self) -> bool {
         let now = Instant::now();
         if self.outlet.is_up() && (self.outlet.wants_write() || self.book.is_waiting()) {
-            let _ = self.outlet.wait(now + PRESSURE_TURN, self.socket_interest());
+            self.leave_redis_alone(now + PRESSURE_TURN);
             return true;
         }
         let mut deadline = self.outlet.next_deadline().min(now + BEAT);
@@ -235,7 +236,8 @@ impl PriceHandler {
             if !self.book.is_waiting() && self.book.next_due().is_none() && self.outlet.unanswered() == 0 {
                 break;
             }
-            let _ = self.outlet.wait(deadline, self.socket_interest());
+            let interest = if self.outlet.wants_write() { SocketInterest::ReadWrite } else { SocketInterest::Read };
+            let _ = self.outlet.wait(deadline, interest);
         }
         self.stats.add(self.book.take_counts());
     }

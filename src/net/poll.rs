@@ -15,6 +15,8 @@ pub enum Interest {
     Read,
     Write,
     ReadWrite,
+    /// Nothing but to learn that the connection broke.
+    Neither,
 }
 
 /// What a wait ended with; `woken` and the rest can come together.
@@ -79,6 +81,7 @@ fn flags(interest: Interest) -> PollFlags {
         Interest::Read => PollFlags::IN,
         Interest::Write => PollFlags::OUT,
         Interest::ReadWrite => PollFlags::IN | PollFlags::OUT,
+        Interest::Neither => PollFlags::empty(),
     }
 }
 
@@ -107,6 +110,7 @@ mod tests {
         assert!(wait_ready(&near, Interest::Read, &token, soon()).unwrap().timed_out());
         far.write_all(b"x").unwrap();
         assert!(wait_ready(&near, Interest::Read, &token, soon()).unwrap().readable);
+        assert!(wait_ready(&near, Interest::Neither, &token, soon()).unwrap().timed_out());
         stop.nudge();
         assert!(wait_ready(&near, Interest::Read, &token, soon()).unwrap().woken);
         token.clear_wake();
