@@ -1,10 +1,12 @@
 # `make` lists the targets. A target calls cargo or .ci/dev.sh, where everything that has to decide something lives.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run build release test test-fast check fmt lint doc deny bench stages stall cover docker install install-service redis clients clean
+.PHONY: help run build release test test-fast check fmt lint doc deny bench bench-compare stages stall cover docker install install-service redis clients clean
 
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 PREFIX ?= /usr/local
+# `make bench BENCH="--rounds 3 --only throughput"` for less of it.
+BENCH ?=
 # `make run PROFILE=release` for the optimised binary, which takes longer to build.
 PROFILE ?= dev
 BINARY := $(TARGET)/$(if $(filter dev,$(PROFILE)),debug,$(PROFILE))/alpaca-broker
@@ -47,11 +49,15 @@ doc: ## the documentation of the code, in target/doc
 deny: ## dependency policy: no async runtime, one TLS stack, known licences
 	@.ci/dev.sh deny
 
-bench: redis ## the stop/start cycle, a line of JSON a case
+bench: redis ## the whole service beside the limit of the machine, then the stop/start cycle; a line of JSON a figure
+	cargo bench --locked --bench path -- $(BENCH)
 	cargo bench --locked --bench cycle
 
 stages: ## nanoseconds a message for each stage of the price path, ends with a table
 	cargo bench --locked --bench stages
+bench-compare: redis ## throughput and latency beside the same design in Python, which is installed into target/compare-venv
+	@.ci/dev.sh compare
+	cargo bench --locked --bench path -- --only throughput,latency --python $(CURDIR)/target/compare-venv/bin/python $(BENCH)
 
 stall: redis ## ten minutes of a stopped Redis at 20,000 messages a second, a line of JSON
 	cargo bench --locked --bench stall -- 600

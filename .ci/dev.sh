@@ -142,21 +142,27 @@ test_fast() {
     if have cargo-nextest; then cargo nextest run --locked; else cargo test --locked; fi
 }
 
-# The Python clients that the tests drive; tests that need them say so when they are missing.
-clients() {
-    wanted=tests/clients/requirements.txt
-    venv=target/clients-venv
-    [ -f $wanted ] || return 0
-    cmp -s $wanted $venv/installed.txt && return
+# A Python environment in $2 with what the file $1 lists; installed again when the file changes.
+python_environment() {
+    cmp -s "$1" "$2/installed.txt" && return
     if as_root && have apt-get && ! python3 -c 'import venv, ensurepip' 2>/dev/null; then
         apt_install python3 python3-venv
     fi
-    have python3 || { say "python3 is not installed; the tests with Python clients need it"; exit 1; }
-    say "installing the test clients into $venv"
-    python3 -m venv --clear $venv
-    $venv/bin/pip install --quiet --disable-pip-version-check -r $wanted
-    cp $wanted $venv/installed.txt
+    have python3 || { say "python3 is not installed; $1 needs it"; exit 1; }
+    say "installing what $1 lists into $2"
+    python3 -m venv --clear "$2"
+    "$2/bin/pip" install --quiet --disable-pip-version-check -r "$1"
+    cp "$1" "$2/installed.txt"
 }
+
+# The Python clients that the tests drive; tests that need them say so when they are missing.
+clients() {
+    [ -f tests/clients/requirements.txt ] || return 0
+    python_environment tests/clients/requirements.txt target/clients-venv
+}
+
+# The Python design that the service is compared with.
+compare() { python_environment benches/compare/requirements.txt target/compare-venv; }
 
 deny() {
     if grep -nE '^name = "(tokio|async-std|smol|async-executor|openssl-sys|native-tls|aws-lc-sys)"' Cargo.lock; then
@@ -184,12 +190,12 @@ install_service() {
 }
 
 case "${1:-}" in
-    redis | clients | deny) "$1" ;;
+    redis | clients | compare | deny) "$1" ;;
     test-fast) test_fast ;;
     install-service) install_service ;;
     run) run "$2" ;;
     *)
-        say "usage: .ci/dev.sh redis|clients|deny|test-fast|install-service|run BINARY"
+        say "usage: .ci/dev.sh redis|clients|compare|deny|test-fast|install-service|run BINARY"
         exit 2
         ;;
 esac
