@@ -83,8 +83,14 @@ impl Outcome {
         self.published() / self.sink.seconds.max(1e-9)
     }
 
+    /// For each message published.
     pub fn cpu_us(&self) -> f64 {
         self.cpu.system * 1e6 / self.published().max(1.0)
+    }
+
+    /// For each update of the feed, published alone or folded into another.
+    pub fn cpu_per_update_us(&self) -> f64 {
+        self.cpu.system * 1e6 / self.sent.max(1) as f64
     }
 
     pub fn redis_cpu_us(&self) -> f64 {

@@ -26,7 +26,8 @@ impl Setup {
     pub const PLAIN: Setup = Setup { named: None, quotes: false, both_dialects: false };
 
     fn yaml(self) -> String {
-        let symbols = self.named.map_or("\"*\"".to_owned(), |count| format!("[{}]", symbol_names(count).join(", ")));
+        // Without spaces: the whole market has to fit into the 64 KiB that a configuration may have.
+        let symbols = self.named.map_or("\"*\"".to_owned(), |count| format!("[{}]", symbol_names(count).join(",")));
         let feeds = if self.quotes { "[price, quote]" } else { "[price]" };
         let dialects = if self.both_dialects { "both" } else { "ticker" };
         format!("symbols: {symbols}\nsymbol_feeds: {feeds}\ndialects: {dialects}\nhttp: off\nlog_level: warn\nlimits:\n  per_bot: 20000\n  total: 20000\n")

@@ -22,6 +22,7 @@ impl Sheet {
         let numbers = [
             ("per_s", outcome.per_second()),
             ("cpu_us", outcome.cpu_us()),
+            ("cpu_per_update_us", outcome.cpu_per_update_us()),
             ("redis_cpu_us", outcome.redis_cpu_us()),
             ("p50_us", latency.p50_us),
             ("p99_us", latency.p99_us),
