@@ -26,15 +26,15 @@ mod message;
 mod options;
 mod pacer;
 mod probe;
+mod resp;
 mod run;
 mod service;
 mod sheet;
 mod sink;
+mod stored;
 mod talk;
 mod tally;
 mod universe;
-
-mod resp;
 
 #[path = "../../tests/support/redis_server.rs"]
 mod redis_server;

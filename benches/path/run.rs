@@ -11,6 +11,7 @@ use crate::probe::ProbeArgs;
 use crate::redis_server::{RedisOptions, RedisServer};
 use crate::service::{Service, Setup, python};
 use crate::sink::{SinkArgs, SinkReport};
+use crate::stored;
 use crate::universe::TICKER;
 
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -68,6 +69,8 @@ pub struct Outcome {
     pub resident_kib: Vec<u64>,
     pub resident_peak_kib: u64,
     pub redis_peak_kib: u64,
+    /// Last values kept in Redis that are not the last ones the feed sent.
+    pub wrong_stored: u64,
     /// The feed was stopped because Redis had to hold too much.
     pub cut_short: bool,
     pub log: String,
@@ -103,11 +106,11 @@ impl Outcome {
         self.sink.gaps + self.sink.unreadable + self.sink.accounted.iter().map(|accounted| accounted.abs_diff(wanted)).sum::<u64>()
     }
 
-    /// Last prices of some subscriber that are not the last ones the feed sent.
+    /// Last prices of some subscriber, or kept in Redis, that are not the last ones the feed sent.
     pub fn wrong_last(&self) -> u64 {
         let Some(feed) = &self.feed else { return 0 };
         let wrong = feed.last_prices.iter().filter(|(key, price)| self.sink.last_prices.get(*key) != Some(price)).count();
-        wrong as u64 + self.sink.differing
+        wrong as u64 + self.sink.differing + self.wrong_stored
     }
 }
 
@@ -133,8 +136,8 @@ pub struct Bench {
 
 impl Bench {
     pub fn run(&self, system: &System, load: Load) -> Outcome {
-        let redis =
-            if load.patient_redis { RedisOptions::default().with("--client-output-buffer-limit", "pubsub 0 0 0") } else { RedisOptions::default() }.start();
+        let options = RedisOptions::default();
+        let redis = if load.patient_redis { options.with("--client-output-buffer-limit", "pubsub 0 0 0") } else { options }.start();
         let setup = if let System::Service(setup) = system { *setup } else { Setup::PLAIN };
         let copies = if setup.both_dialects { 2 } else { 1 };
         let sink = start_sink(&redis, load, setup, copies);
@@ -179,6 +182,10 @@ impl Bench {
             None => (None, running.child().wait_for::<BareReport>("DONE", PATIENCE).sent),
         };
         let log = if let Running::Service(service) = &running { service.log() } else { String::new() };
+        let wrong_stored = match (&running, &feed) {
+            (Running::Service(_), Some(feed)) => stored::wrong(&redis.url(), &feed.last_prices),
+            _ => 0,
+        };
         let redis_peak_kib = resident_kib(redis.pid()).1;
         Outcome {
             sent,
@@ -190,6 +197,7 @@ impl Bench {
             resident_kib: resident,
             resident_peak_kib,
             redis_peak_kib,
+            wrong_stored,
             cut_short,
             log,
         }

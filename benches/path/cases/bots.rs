@@ -15,8 +15,8 @@ const OVERLOAD: f64 = 2.0;
 /// After which memory should not grow: as much again has been seen by then as ever will.
 const GROWTH_FROM: f64 = 0.25;
 const GROWTH_MAX_MIB: f64 = 16.0;
-/// How late the feed may be and still count as read at all times.
-const LATE_MAX_MS: f64 = 100.0;
+/// A socket that is not read makes the feed late within some 50 ms; the rest is for two processors that have much to do.
+const LATE_MAX_MS: f64 = 500.0;
 
 pub fn measure(bench: &Bench, options: &Options) -> Vec<Figure> {
     BOTS.into_iter().flat_map(|(bots, total)| flood(bench, options, bots, total)).collect()
@@ -38,9 +38,9 @@ fn flood(bench: &Bench, options: &Options, bots: usize, total: u64) -> Vec<Figur
     let feed = service.feed.as_ref().expect("the service has a feed");
     let fewest = service.sink.accounted.iter().copied().min().unwrap_or(0) as f64;
     let more = json!({
-        "bots": bots, "fed_per_s": rate.round(), "seconds": seconds, "cut_short": service.cut_short, "merged": service.sink.merged,
+        "bots": bots, "fed_per_s": rate.round(), "seconds": seconds, "cut_short": service.cut_short, "merged_each": service.sink.merged / bots as u64,
         "cpu_us": service.cpu_us(), "redis_cpu_us": service.redis_cpu_us(), "redis_max_mib": service.redis_peak_kib / 1024,
-        "gaps": service.sink.gaps, "disordered": service.sink.disordered, "disconnected": service.sink.disconnected,
+        "gaps": service.sink.gaps, "wrong_stored": service.wrong_stored, "disordered": service.sink.disordered, "disconnected": service.sink.disconnected,
         "rss_samples_mib": samples.iter().map(|kib| kib / 1024).collect::<Vec<u64>>(),
         "drained_ms": service.sink.last_ns.saturating_sub(feed.ended_ns) as f64 / 1e6,
     });
