@@ -157,6 +157,7 @@ impl PriceHandler {
             PriceItem::Batch(PriceBatch { mut events, .. }) => {
                 let limit = self.room();
                 let mut out = Outbox::new(self.outlet.buffer(), limit);
+                self.book.warm(&events);
                 for event in events.drain(..) {
                     handle_price_update(&mut self.book, now, event, &mut out);
                 }

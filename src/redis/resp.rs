@@ -75,6 +75,11 @@ impl PublishHead {
         PublishHead { bytes: bytes.into_boxed_slice(), payload_at }
     }
 
+    /// The ends of what [`PublishHead::write`] copies, mixed: a reason to fetch it.
+    pub fn touch(&self) -> u8 {
+        self.bytes.first().copied().unwrap_or(0) ^ self.bytes.last().copied().unwrap_or(0)
+    }
+
     /// Appends the command; `rest` appends what follows the prepared start of the payload.
     #[inline]
     pub fn write(&self, out: &mut Vec<u8>, rest: impl FnOnce(&mut Vec<u8>)) {

@@ -79,6 +79,13 @@ impl Slot {
         }
     }
 
+    /// One byte of each part that a trade needs.
+    pub fn touch(&self) -> u8 {
+        let head = self.ticker_heads.price.as_ref().or(self.typed_heads.price.as_ref()).map_or(0, PublishHead::touch);
+        let last = self.last_trade.as_ref().map_or(0, |(_, stamp)| u8::from(stamp.sim));
+        head.wrapping_add(last).wrapping_add(self.unsaved)
+    }
+
     /// Publishes in other dialects from now on; without any, what waits is let go and what is kept is no longer true.
     pub fn set_interest(&mut self, interest: Interest) {
         self.interest = interest;
