@@ -5,6 +5,8 @@
 mod json;
 mod msgpack;
 
+use std::sync::Arc;
+
 use serde_json::Value;
 
 use super::message::{Family, SimBody, SimMessage};
@@ -50,6 +52,30 @@ pub(super) fn frame<'a>(codec: Codec, elements: impl ExactSizeIterator<Item = &'
         Codec::Json => json::frame(elements),
         Codec::MsgPack => msgpack::frame(elements),
     }
+}
+
+/// The acknowledgement of a subscription, whole.
+pub(super) fn write_lists<'a>(codec: Codec, lists: impl Iterator<Item = (&'static str, &'a [Arc<str>])>) -> Vec<u8> {
+    fn fields<'a>(lists: impl Iterator<Item = (&'static str, &'a [Arc<str>])>, object: &mut impl ObjectWriter) {
+        object.text("T", "subscription");
+        for (key, names) in lists {
+            object.texts(key, &names.iter().map(|name| &**name).collect::<Vec<_>>());
+        }
+    }
+    let mut out = Vec::new();
+    match codec {
+        Codec::Json => {
+            let mut object = json::Object::begin(&mut out);
+            fields(lists, &mut object);
+            object.finish();
+        }
+        Codec::MsgPack => {
+            let mut object = msgpack::Object::begin(&mut out);
+            fields(lists, &mut object);
+            object.finish();
+        }
+    }
+    frame(codec, std::iter::once(out.as_slice()))
 }
 
 /// Any other message, whole.

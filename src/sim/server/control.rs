@@ -84,7 +84,8 @@ impl SimControl {
 
     /// The stream connections, oldest first: all open ones and the latest that were closed.
     pub fn connections(&self) -> Vec<ConnectionRecord> {
-        self.shared.hub.lock().records()
+        let records = self.shared.hub.lock().records();
+        with_lists(records)
     }
 
     /// When TCP connections came in, for REST or a stream.
@@ -120,7 +121,7 @@ impl SimControl {
                 let hub = self.shared.hub.lock();
                 (hub.records(), hub.generation)
             };
-            if what(&records) {
+            if what(&with_lists(records)) {
                 return true;
             }
             let mut hub = self.shared.hub.lock();
@@ -128,9 +129,13 @@ impl SimControl {
                 if self.shared.changed.wait_until(&mut hub, deadline).timed_out() {
                     let records = hub.records();
                     drop(hub);
-                    return what(&records);
+                    return what(&with_lists(records));
                 }
             }
         }
     }
+}
+
+fn with_lists(records: Vec<ConnectionRecord>) -> Vec<ConnectionRecord> {
+    records.into_iter().map(ConnectionRecord::with_lists).collect()
 }

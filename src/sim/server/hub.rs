@@ -106,6 +106,7 @@ impl Hub {
         }
     }
 
+    /// Without their lists, which are long: [`ConnectionRecord::with_lists`] adds them when the lock is free again.
     pub(super) fn records(&self) -> Vec<ConnectionRecord> {
         self.records.iter().cloned().collect()
     }
@@ -132,7 +133,7 @@ impl Hub {
         if let Some(Peer { kind: PeerKind::Data { subscriptions, .. }, .. }) = self.peers.get_mut(&id) {
             *subscriptions = known.unwrap_or_else(|| Arc::clone(&wanted));
         }
-        self.record(id, |record| record.subscribed(&wanted));
+        self.record(id, |record| record.subscribed(wanted));
     }
 
     pub(super) fn authenticated(&mut self, id: u64, grant: Grant) {

@@ -1,6 +1,7 @@
 //! What tests and operators may ask about the connections, and the faults that they may arm.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::sim::session::{Stage, Subscriptions};
@@ -29,6 +30,8 @@ pub struct ConnectionRecord {
     pub symbols: Vec<String>,
     /// The same by channel, such as `trades`.
     pub channels: BTreeMap<String, Vec<String>>,
+    /// What the two above are made from when somebody looks.
+    subscriptions: Arc<Subscriptions>,
 }
 
 impl ConnectionRecord {
@@ -46,6 +49,7 @@ impl ConnectionRecord {
             unsubscribes: 0,
             symbols: Vec::new(),
             channels: BTreeMap::new(),
+            subscriptions: Arc::default(),
         }
     }
 
@@ -59,10 +63,16 @@ impl ConnectionRecord {
         }
     }
 
-    pub(super) fn subscribed(&mut self, to: &Subscriptions) {
-        self.channels = to.channels();
+    pub(super) fn subscribed(&mut self, to: Arc<Subscriptions>) {
+        self.subscriptions = to;
+    }
+
+    /// The record with its lists, for whoever looks.
+    pub(super) fn with_lists(mut self) -> ConnectionRecord {
+        self.channels = self.subscriptions.channels();
         let names: BTreeSet<&String> = self.channels.values().flatten().collect();
         self.symbols = names.into_iter().cloned().collect();
+        self
     }
 }
 

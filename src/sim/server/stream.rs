@@ -220,7 +220,7 @@ impl<'a> Stream<'a> {
         let mut door = Door { hub: &mut hub, keys: &self.shared.config.keys, connection: self.id, now };
         self.session.received(now, value.as_ref(), &mut door, &mut outputs);
         drop(hub);
-        let granted = outputs.iter().any(|output| matches!(output, Output::Subscribed(_) | Output::Listening(true)));
+        let granted = outputs.iter().any(|output| matches!(output, Output::Subscribed(..) | Output::Listening(true)));
         let last_words = granted && self.fault.as_ref().is_some_and(|f| f.stage == Stage::Streaming && !matches!(f.action, FaultAction::Error { .. }));
         self.carry_out(outputs, last_words);
         if granted {
@@ -255,25 +255,35 @@ impl<'a> Stream<'a> {
         })
     }
 
+    /// The acknowledgement of a whole list.
+    fn acknowledgement(&self, path: DataPath, list: &Subscriptions) -> Out {
+        Out::Frame { text: self.codec == Codec::Json, bytes: codec::write_lists(self.codec, list.lists(path.offers(), path.family)).into() }
+    }
+
     /// The hub's lock is held throughout: no data can come between an acknowledgement and the change that it tells of,
     /// and none before it. After `last_words` nothing follows.
     fn carry_out(&mut self, outputs: Vec<Output>, last_words: bool) {
+        let mut subscribed = outputs.iter().find_map(|output| match output {
+            // Long lists are written before the market has to wait for them.
+            Output::Subscribed(path, list) => Some((self.acknowledgement(*path, list), Arc::clone(list))),
+            _ => None,
+        });
         self.shared.change(|hub| {
-            let mut subscribed = None;
             for output in outputs {
                 match output {
                     Output::Send(value) => self.outbox.push(document(self.codec, self.is_data, &value)),
                     Output::Authenticated(grant) => hub.authenticated(self.id, grant),
-                    Output::Subscribed(list) => subscribed = Some(list),
+                    Output::Subscribed(..) => {}
                     Output::Listening(on) => hub.listen(self.id, on),
                     Output::Close => self.outbox.push(Out::Close(CLOSE_CODE)),
                 }
             }
+            if let Some((acknowledgement, list)) = subscribed.take() {
+                self.outbox.push(acknowledgement);
+                hub.subscribe(self.id, list);
+            }
             if last_words {
                 self.outbox.seal();
-            }
-            if let Some(list) = subscribed {
-                hub.subscribe(self.id, list);
             }
         });
     }

@@ -33,7 +33,7 @@ impl DataPath {
         PATHS.into_iter().find(|known| known.path == path)
     }
 
-    fn offers(&self) -> &'static [Channel] {
+    pub(in crate::sim) fn offers(&self) -> &'static [Channel] {
         use Channel::*;
         match self.family {
             Family::Crypto => &[Trades, Quotes, Bars, UpdatedBars, DailyBars, Orderbooks],
@@ -46,14 +46,14 @@ impl DataPath {
 pub(in crate::sim) struct DataSession {
     path: DataPath,
     grant: Option<Grant>,
-    subscriptions: Subscriptions,
+    subscriptions: Arc<Subscriptions>,
     patience: Duration,
     deadline: Option<Instant>,
 }
 
 impl DataSession {
     pub(in crate::sim) fn new(path: DataPath, now: Instant, auth_timeout: Duration) -> DataSession {
-        DataSession { path, grant: None, subscriptions: Subscriptions::default(), patience: auth_timeout, deadline: Some(now + auth_timeout) }
+        DataSession { path, grant: None, subscriptions: Arc::default(), patience: auth_timeout, deadline: Some(now + auth_timeout) }
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -104,7 +104,7 @@ impl DataSession {
     }
 
     fn change(&mut self, message: &Value, apply: fn(&mut Subscriptions, Channel, &[String]), out: &mut Vec<Output>) {
-        let mut next = self.subscriptions.clone();
+        let mut next = Subscriptions::clone(&self.subscriptions);
         let mut named = false;
         for channel in Channel::ALL {
             let Some(names) = names(&message[channel.key()]) else { return refuse(400, out) };
@@ -124,9 +124,8 @@ impl DataSession {
         if limit.is_some_and(|limit| next.counted() > limit && next.counted() > self.subscriptions.counted()) {
             return refuse(405, out);
         }
-        self.subscriptions = next;
-        out.push(Output::Subscribed(Arc::new(self.subscriptions.clone())));
-        out.push(Output::Send(json!([self.subscriptions.acknowledgement(self.path.offers(), self.path.family)])));
+        self.subscriptions = Arc::new(next);
+        out.push(Output::Subscribed(self.path, Arc::clone(&self.subscriptions)));
     }
 }
 

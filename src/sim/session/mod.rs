@@ -33,8 +33,8 @@ pub(super) trait Gate {
 pub(super) enum Output {
     Send(Value),
     Authenticated(Grant),
-    /// The whole list; goes with the acknowledgement that follows it.
-    Subscribed(Arc<Subscriptions>),
+    /// From now on the whole list is this, which is to be acknowledged.
+    Subscribed(DataPath, Arc<Subscriptions>),
     Listening(bool),
     Close,
 }

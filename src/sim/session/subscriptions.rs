@@ -1,15 +1,15 @@
 //! What one connection wants to hear: names by channel, `*` for all.
 
 use std::collections::{BTreeMap, BTreeSet};
-
-use serde_json::{Value, json};
+use std::sync::Arc;
 
 use crate::sim::message::{Channel, Family, SimMessage};
 
 const ALL: &str = "*";
 
+/// Names are shared and in order, so that a list of eleven thousand is copied for a change in no time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(in crate::sim) struct Subscriptions(BTreeMap<Channel, BTreeSet<String>>);
+pub(in crate::sim) struct Subscriptions(BTreeMap<Channel, Vec<Arc<str>>>);
 
 impl Subscriptions {
     pub(in crate::sim) fn is_empty(&self) -> bool {
@@ -17,14 +17,20 @@ impl Subscriptions {
     }
 
     pub(super) fn add(&mut self, channel: Channel, names: &[String]) {
-        if !names.is_empty() {
-            self.0.entry(channel).or_default().extend(names.iter().cloned());
+        if names.is_empty() {
+            return;
         }
+        let held = self.0.entry(channel).or_default();
+        held.extend(names.iter().map(|name| Arc::from(name.as_str())));
+        // What was there is in order, which this sort makes use of.
+        held.sort();
+        held.dedup();
     }
 
     pub(super) fn remove(&mut self, channel: Channel, names: &[String]) {
+        let names: BTreeSet<&str> = names.iter().map(String::as_str).collect();
         if let Some(held) = self.0.get_mut(&channel) {
-            held.retain(|name| !names.contains(name));
+            held.retain(|name| !names.contains(&**name));
             if held.is_empty() {
                 self.0.remove(&channel);
             }
@@ -32,30 +38,28 @@ impl Subscriptions {
     }
 
     pub(in crate::sim) fn wants(&self, message: &SimMessage) -> bool {
-        self.0.get(&message.channel()).is_some_and(|names| names.contains(&*message.symbol) || names.contains(ALL))
+        let has = |names: &[Arc<str>], name: &str| names.binary_search_by(|held| (**held).cmp(name)).is_ok();
+        self.0.get(&message.channel()).is_some_and(|names| has(names, &message.symbol) || has(names, ALL))
     }
 
     /// What a plan's symbol limit counts: distinct names over trades and quotes; `*` is beyond every limit.
     pub(super) fn counted(&self) -> usize {
-        let names: BTreeSet<&String> = [Channel::Trades, Channel::Quotes].iter().filter_map(|c| self.0.get(c)).flatten().collect();
-        if names.iter().any(|name| *name == ALL) { usize::MAX } else { names.len() }
+        let names: BTreeSet<&str> = [Channel::Trades, Channel::Quotes].into_iter().flat_map(|channel| self.names(channel)).map(|name| &**name).collect();
+        if names.contains(ALL) { usize::MAX } else { names.len() }
     }
 
     pub(in crate::sim) fn channels(&self) -> BTreeMap<String, Vec<String>> {
-        self.0.iter().map(|(channel, names)| (channel.key().to_owned(), names.iter().cloned().collect())).collect()
+        self.0.iter().map(|(channel, names)| (channel.key().to_owned(), names.iter().map(|name| (**name).to_owned()).collect())).collect()
     }
 
-    /// The acknowledgement: every channel of the endpoint, with the two that follow the trades of stocks.
-    pub(super) fn acknowledgement(&self, offered: &[Channel], family: Family) -> Value {
-        let names = |channel: Channel| json!(self.0.get(&channel).cloned().unwrap_or_default());
-        let mut value = json!({"T": "subscription"});
-        for channel in offered {
-            value[channel.key()] = names(*channel);
-        }
-        if family != Family::Crypto {
-            value["corrections"] = names(Channel::Trades);
-            value["cancelErrors"] = names(Channel::Trades);
-        }
-        value
+    fn names(&self, channel: Channel) -> &[Arc<str>] {
+        self.0.get(&channel).map_or(&[], Vec::as_slice)
+    }
+
+    /// The lists of the acknowledgement: every channel of the endpoint, with the two that follow the trades of stocks.
+    pub(in crate::sim) fn lists<'a>(&'a self, offered: &'a [Channel], family: Family) -> impl Iterator<Item = (&'static str, &'a [Arc<str>])> {
+        let followers: &[&str] = if family == Family::Crypto { &[] } else { &["corrections", "cancelErrors"] };
+        let offered = offered.iter().map(|channel| (channel.key(), self.names(*channel)));
+        offered.chain(followers.iter().map(|key| (*key, self.names(Channel::Trades))))
     }
 }
