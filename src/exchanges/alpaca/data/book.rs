@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use foldhash::fast::RandomState;
 
 use super::channels::{Channels, Market, Ticker, Unit};
+use super::holdings::{Holdings, Tally};
 use crate::config::Codec;
 use crate::exchanges::alpaca::notices::Oddities;
 use crate::exchanges::alpaca::wire::list_request;
@@ -51,20 +52,36 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// What granting this unit of the request makes of a venue's holdings.
-    fn apply(&self, (ticker, channels): &Unit, holdings: &mut BTreeMap<Ticker, Channels>) {
-        let held = holdings.get(ticker).copied().unwrap_or_default();
-        let held = if self.action == Action::Subscribe { held.with(*channels) } else { held.without(*channels) };
-        if held.is_empty() {
-            holdings.remove(ticker);
-        } else {
-            holdings.insert(ticker.clone(), held);
-        }
+    /// What a venue holds of a ticker once it has granted this part of the request.
+    fn granted(&self, asked: Channels, held: Channels) -> Channels {
+        if self.action == Action::Subscribe { held.with(asked) } else { held.without(asked) }
     }
 }
 
-/// The channels that an acknowledgement lists, each with its symbols.
-pub(super) type Lists = Vec<(Channels, Vec<String>)>;
+/// The lists that an acknowledgement has of the venue's whole state, read only as far as somebody asks.
+pub(super) trait Lists {
+    /// Shows every text of one channel's list; false when there is no proper list, whatever was shown of it.
+    fn read(&self, channel: Channels, show: &mut dyn FnMut(&str)) -> bool;
+}
+
+/// Lists that are kept for later.
+type KeptLists = Vec<(Channels, Vec<String>)>;
+
+impl Lists for KeptLists {
+    fn read(&self, channel: Channels, show: &mut dyn FnMut(&str)) -> bool {
+        let list = self.iter().find(|(kept, _)| *kept == channel);
+        list.into_iter().flat_map(|(_, texts)| texts).for_each(|text| show(text));
+        list.is_some()
+    }
+}
+
+fn kept(lists: &impl Lists) -> KeptLists {
+    let list = |channel| {
+        let mut texts = Vec::new();
+        lists.read(channel, &mut |text| texts.push(text.to_owned())).then_some((channel, texts))
+    };
+    Channels::listed().filter_map(|(channel, _)| list(channel)).collect()
+}
 
 #[derive(Debug)]
 pub(super) struct Book {
@@ -76,10 +93,12 @@ pub(super) struct Book {
     pub(super) wanted: HashMap<Symbol, Wanted, RandomState>,
     /// Channels that this stream turned out not to have.
     pub(super) closed: Channels,
-    /// What the venue has granted.
-    granted: BTreeMap<Ticker, Channels>,
     /// What the venue will hold when it has granted everything in flight.
-    pub(super) held: BTreeMap<Ticker, Channels>,
+    pub(super) held: Holdings,
+    /// What it has granted of the tickers that something in flight concerns; of all others that is what it holds.
+    granted: BTreeMap<Ticker, Channels>,
+    /// But for what is dirty, `held` is what is wanted: then a list that has what is held needs no closer look.
+    pub(super) agreed: bool,
     /// Where `held` may differ from what is wanted.
     pub(super) dirty: BTreeSet<Ticker>,
     in_flight: VecDeque<Request>,
@@ -90,7 +109,7 @@ pub(super) struct Book {
     /// A list that differs from ours has been mended once since the last change.
     mended: bool,
     /// The latest acknowledged lists while a refused request is asked for in parts.
-    last_lists: Option<Lists>,
+    last_lists: Option<KeptLists>,
     /// Single symbols refused as invalid without anything granted in between.
     pub(super) invalid_in_a_row: u32,
 }
@@ -104,8 +123,9 @@ impl Book {
             wildcard,
             wanted: HashMap::default(),
             closed: Channels::NONE,
+            held: Holdings::default(),
             granted: BTreeMap::new(),
-            held: BTreeMap::new(),
+            agreed: false,
             dirty: BTreeSet::new(),
             in_flight: VecDeque::new(),
             pieces: VecDeque::new(),
@@ -128,8 +148,9 @@ impl Book {
     pub fn forget(&mut self) {
         self.wildcard = self.wildcard_setting;
         self.closed = Channels::NONE;
-        self.granted.clear();
         self.held.clear();
+        self.granted.clear();
+        self.agreed = true;
         self.dirty.clear();
         self.in_flight.clear();
         self.pieces.clear();
@@ -179,8 +200,9 @@ impl Book {
         own.without(self.closed)
     }
 
-    fn held(&self, ticker: &Ticker) -> Channels {
-        self.held.get(ticker).copied().unwrap_or_default()
+    /// The venue will hold of the ticker what it should.
+    pub(super) fn is_settled(&self, ticker: &Ticker) -> bool {
+        self.held.get(ticker) == self.target(ticker)
     }
 
     /// Sends the difference. What is dropped goes first: it may make room for what is added.
@@ -188,7 +210,7 @@ impl Book {
         let dirty = std::mem::take(&mut self.dirty);
         let (mut adds, mut drops) = (Vec::new(), Vec::new());
         for ticker in &dirty {
-            let (target, held) = (self.target(ticker), self.held(ticker));
+            let (target, held) = (self.target(ticker), self.held.get(ticker));
             if !target.without(held).is_empty() {
                 adds.push((ticker.clone(), target.without(held)));
             }
@@ -228,8 +250,10 @@ impl Book {
             self.waiting_since = Some(hands.now);
         }
         let request = Request { action, units };
-        for unit in &request.units {
-            request.apply(unit, &mut self.held);
+        for (ticker, asked) in &request.units {
+            let held = self.held.get(ticker);
+            self.granted.entry(ticker.clone()).or_insert(held);
+            self.held.set(ticker, request.granted(*asked, held));
         }
         self.in_flight.push_back(request);
     }
@@ -243,37 +267,44 @@ impl Book {
 
     /// A refused request leaves the venue as it was, but for what is still in flight.
     pub(super) fn not_granted(&mut self, request: &Request) {
-        for (ticker, _) in &request.units {
-            match self.granted.get(ticker) {
-                Some(granted) => self.held.insert(ticker.clone(), *granted),
-                None => self.held.remove(ticker),
-            };
-        }
         let touched: BTreeSet<&Ticker> = request.units.iter().map(|(ticker, _)| ticker).collect();
+        for ticker in &touched {
+            self.held.set(ticker, self.granted.get(*ticker).copied().unwrap_or_default());
+        }
         for later in &self.in_flight {
-            for unit in later.units.iter().filter(|(ticker, _)| touched.contains(ticker)) {
-                later.apply(unit, &mut self.held);
+            for (ticker, asked) in later.units.iter().filter(|(ticker, _)| touched.contains(ticker)) {
+                self.held.set(ticker, later.granted(*asked, self.held.get(ticker)));
             }
+        }
+        self.forget_granted();
+    }
+
+    /// With nothing in flight, what is held is what is granted.
+    fn forget_granted(&mut self) {
+        if self.in_flight.is_empty() {
+            self.granted.clear();
         }
     }
 
-    /// An acknowledgement came; `lists` gives the lists that it has of the venue's whole state, if anybody asks.
-    pub fn acknowledged(&mut self, lists: impl FnOnce() -> Lists, hands: &mut Hands<'_>) {
+    /// An acknowledgement came.
+    pub fn acknowledged(&mut self, lists: &impl Lists, hands: &mut Hands<'_>) {
         if let Some(request) = self.answered(hands.now) {
-            for unit in &request.units {
-                request.apply(unit, &mut self.granted);
+            for (ticker, asked) in &request.units {
+                let held = self.granted.get(ticker).copied().unwrap_or_default();
+                self.granted.insert(ticker.clone(), request.granted(*asked, held));
             }
             if request.action == Action::Subscribe {
                 self.invalid_in_a_row = 0;
             }
+            self.forget_granted();
         }
         let in_pieces = !self.pieces.is_empty();
         self.send_next_piece(hands);
         self.last_lists = None;
         if !self.has_unacknowledged() {
-            self.compare(lists(), hands);
+            self.compare(lists, hands);
         } else if in_pieces {
-            self.last_lists = Some(lists());
+            self.last_lists = Some(kept(lists));
         }
     }
 
@@ -282,7 +313,7 @@ impl Book {
         if !self.has_unacknowledged()
             && let Some(lists) = self.last_lists.take()
         {
-            self.compare(lists, hands);
+            self.compare(&lists, hands);
         }
     }
 
@@ -294,7 +325,7 @@ impl Book {
         {
             let mut units = piece;
             for (ticker, channels) in &mut units {
-                *channels = channels.and(self.target(ticker)).without(self.held(ticker));
+                *channels = channels.and(self.target(ticker)).without(self.held.get(ticker));
             }
             units.retain(|(_, channels)| !channels.is_empty());
             let (first, rest) = units.split_at(units.len().min(CHUNK));
@@ -309,34 +340,18 @@ impl Book {
 
     /// Takes the venue's lists for the truth, and asks once for what they lack or have too much. Channels without a
     /// list say nothing.
-    fn compare(&mut self, lists: Lists, hands: &mut Hands<'_>) {
-        let listed = lists.iter().fold(Channels::NONE, |all, (channel, _)| all.with(*channel));
-        let mut theirs: BTreeMap<Ticker, Channels> = BTreeMap::new();
-        let mut nameless = 0;
-        for (channel, texts) in &lists {
-            for text in texts {
-                let Some(ticker) = self.ticker(text) else {
-                    nameless += 1;
-                    continue;
-                };
-                let channels = theirs.entry(ticker).or_default();
-                *channels = channels.with(*channel);
-            }
+    fn compare(&mut self, lists: &impl Lists, hands: &mut Hands<'_>) {
+        if self.agreed && self.are_ours(lists) {
+            self.mended = false;
+            return;
         }
-        if nameless > 0 {
-            hands.odd("nameless", || format!("the venue lists {nameless} subscriptions that are no symbols; they are ignored"));
-        }
-        let unlisted = |(ticker, channels): (&Ticker, &Channels)| (ticker.clone(), channels.without(listed));
-        for (ticker, kept) in self.held.iter().map(unlisted).collect::<Vec<_>>() {
-            let channels = theirs.entry(ticker).or_default();
-            *channels = channels.with(kept);
-        }
+        let theirs = self.read(lists, hands);
         let missing = self.wanted.keys().cloned().map(Ticker::One).filter(|ticker| !theirs.contains_key(ticker) && !self.target(ticker).is_empty());
         let differing = theirs.iter().filter(|(ticker, channels)| self.target(ticker) != **channels).map(|(ticker, _)| ticker.clone());
         let wrong: BTreeSet<Ticker> = missing.chain(differing).collect();
-        theirs.retain(|_, channels| !channels.is_empty());
-        self.granted.clone_from(&theirs);
-        self.held = theirs;
+        self.held.clear();
+        theirs.iter().for_each(|(ticker, channels)| self.held.set(ticker, *channels));
+        self.agreed = wrong.is_empty() || !self.mended;
         if wrong.is_empty() {
             self.mended = false;
         } else if self.mended {
@@ -347,6 +362,41 @@ impl Book {
             self.dirty.extend(wrong);
             self.flush(hands);
         }
+    }
+
+    /// Whether the lists have what is held and nothing else: the answer to nearly every request, eleven thousand symbols
+    /// long, so nothing of it is kept.
+    fn are_ours(&self, lists: &impl Lists) -> bool {
+        Channels::listed().all(|(channel, _)| {
+            let mut tally = Tally::default();
+            let listed = lists.read(channel, &mut |text| self.held.count(text, &mut tally));
+            !listed || tally == self.held.tally(channel)
+        })
+    }
+
+    /// What the venue holds by its own lists.
+    fn read(&self, lists: &impl Lists, hands: &mut Hands<'_>) -> BTreeMap<Ticker, Channels> {
+        let mut theirs: BTreeMap<Ticker, Channels> = BTreeMap::new();
+        let (mut listed, mut nameless) = (Channels::NONE, 0);
+        for (channel, texts) in kept(lists) {
+            listed = listed.with(channel);
+            for text in texts {
+                let Some(ticker) = self.ticker(&text) else {
+                    nameless += 1;
+                    continue;
+                };
+                let channels = theirs.entry(ticker).or_default();
+                *channels = channels.with(channel);
+            }
+        }
+        if nameless > 0 {
+            hands.odd("nameless", || format!("the venue lists {nameless} subscriptions that are no symbols; they are ignored"));
+        }
+        for (ticker, held) in self.held.iter().filter(|(_, held)| !held.without(listed).is_empty()) {
+            let channels = theirs.entry(ticker.clone()).or_default();
+            *channels = channels.with(held.without(listed));
+        }
+        theirs
     }
 
     fn ticker(&self, text: &str) -> Option<Ticker> {

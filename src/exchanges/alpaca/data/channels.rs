@@ -21,7 +21,10 @@ const DAILY_BARS: u8 = 1 << 4;
 const STATUSES: u8 = 1 << 5;
 const LULDS: u8 = 1 << 6;
 
-const TABLE: [(u8, &str, Key); 7] = [
+/// How many channels there are.
+pub(super) const CHANNELS: usize = 7;
+
+const TABLE: [(u8, &str, Key); CHANNELS] = [
     (TRADES, "trades", Key::Trades),
     (QUOTES, "quotes", Key::Quotes),
     (BARS, "bars", Key::Bars),
@@ -77,6 +80,11 @@ impl Channels {
     /// One set for each channel in this one.
     pub fn each(self) -> impl Iterator<Item = Channels> {
         TABLE.iter().map(|(bit, ..)| Channels(*bit)).filter(move |one| self.0 & one.0 != 0)
+    }
+
+    /// Where a single channel stands among all.
+    pub fn place(self) -> usize {
+        (self.0.trailing_zeros() as usize).min(CHANNELS - 1)
     }
 
     /// The wire's names of the channels.

@@ -5,6 +5,7 @@
 
 mod book;
 mod channels;
+mod holdings;
 mod message;
 mod refusal;
 mod verdict;
@@ -15,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 
-use self::book::{Book, Hands};
+use self::book::{Book, Hands, Lists};
 use self::channels::Channels;
 pub use self::channels::Market;
 use self::message::Kind;
@@ -176,8 +177,7 @@ impl DataSession {
         if !self.stage.is_live() {
             return;
         }
-        let lists = || Channels::listed().filter_map(|(channel, key)| Some((channel, record.texts(key)?))).collect();
-        self.with_book(now, out, |book, hands| book.acknowledged(lists, hands));
+        self.with_book(now, out, |book, hands| book.acknowledged(record, hands));
         self.settle(out);
     }
 
@@ -246,6 +246,12 @@ impl DataSession {
 
     fn clean(&self, text: &str) -> String {
         clean(text, &[&self.settings.key_id, &self.settings.secret_key])
+    }
+}
+
+impl<'a, F: Field<'a>> Lists for Record<F> {
+    fn read(&self, channel: Channels, show: &mut dyn FnMut(&str)) -> bool {
+        Channels::listed().any(|(listed, key)| listed == channel && self.each_text(key, show).is_some())
     }
 }
 

@@ -30,12 +30,15 @@ impl Book {
             return;
         };
         self.not_granted(&request);
+        let alone = if let [(ticker, _)] = request.units.as_slice() { Some(ticker.clone()) } else { None };
         if request.action == Action::Unsubscribe {
             hands.odd(said, || format!("the venue refuses to unsubscribe {}: {said}", some_names(request.units.iter().map(|(ticker, _)| ticker))));
         } else {
             self.ask_differently(refusal, request.units, said, hands);
         }
         self.flush(hands);
+        // What was asked for in parts is looked at as a whole once it is settled.
+        self.agreed &= alone.is_some_and(|ticker| self.is_settled(&ticker));
         self.send_next_piece(hands);
         self.compare_last(hands);
     }
@@ -114,6 +117,7 @@ impl Book {
     /// The stream has no such channel: nobody can have it.
     fn close(&mut self, channels: Channels, said: &str, hands: &mut Hands<'_>) {
         self.closed = self.closed.with(channels);
+        self.agreed = false;
         let names = channels.names().collect::<Vec<_>>().join(", ");
         hands.odd(said, || format!("this market data stream has no channel {names}: {said}"));
         let (market, closed) = (self.market, self.closed);
@@ -132,6 +136,7 @@ impl Book {
     /// Does without `*` on these channels; symbols wanted by name are asked for by name again.
     fn drop_wildcard(&mut self, channels: Channels, said: &str, hands: &mut Hands<'_>) {
         let feeds = channels.feeds(self.market);
+        self.agreed = false;
         self.wildcard = feeds.iter().fold(self.wildcard, FeedSet::without);
         hands.odd("wildcard", || format!("the venue refuses {feeds:?} of all symbols (*): {said}; only symbols wanted by name are served"));
         self.dirty.insert(Ticker::All);

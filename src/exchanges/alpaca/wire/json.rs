@@ -7,7 +7,7 @@
 use std::borrow::Cow;
 
 use serde::Deserialize;
-use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, Visitor};
+use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::{Field, Key, Record, Sink};
@@ -44,8 +44,8 @@ impl<'a> Field<'a> for JsonField<'a> {
         self.0.parse().ok()
     }
 
-    fn texts(self) -> Option<Vec<String>> {
-        serde_json::from_str(self.0).ok()
+    fn each_text(self, show: &mut dyn FnMut(&str)) -> Option<()> {
+        serde_json::Deserializer::from_str(self.0).deserialize_seq(Texts(show)).ok()
     }
 }
 
@@ -143,6 +143,45 @@ impl Visitor<'_> for KeySeed {
 
     fn visit_str<E>(self, text: &str) -> Result<Option<Key>, E> {
         Ok(Key::of(text.as_bytes()))
+    }
+}
+
+/// Shows the texts of a list without keeping them.
+struct Texts<'s>(&'s mut dyn FnMut(&str));
+
+impl<'de> Visitor<'de> for Texts<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a list of texts")
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
+        while list.next_element_seed(Shown(self.0))?.is_some() {}
+        Ok(())
+    }
+}
+
+struct Shown<'s>(&'s mut dyn FnMut(&str));
+
+impl<'de> DeserializeSeed<'de> for Shown<'_> {
+    type Value = ();
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_str(self)
+    }
+}
+
+impl Visitor<'_> for Shown<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("a text")
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        (self.0)(text);
+        Ok(())
     }
 }
 

@@ -60,15 +60,13 @@ impl<'a> Field<'a> for PackField<'a> {
         }
     }
 
-    fn texts(self) -> Option<Vec<String>> {
+    fn each_text(self, show: &mut dyn FnMut(&str)) -> Option<()> {
         let PackField::List(bytes) = self else { return None };
         let mut reader = Reader { rest: bytes };
-        let count = reader.list_head()?;
-        let mut texts = Vec::new();
-        for _ in 0..count {
-            texts.push(reader.value()?.text(false)?.into_owned());
+        for _ in 0..reader.list_head()? {
+            show(&reader.value()?.text(false)?);
         }
-        Some(texts)
+        Some(())
     }
 }
 

@@ -78,7 +78,8 @@ pub trait Field<'a>: Copy + Default {
     fn digits(self) -> Option<Digits>;
     fn time(self) -> Option<Timestamp>;
     fn integer(self) -> Option<i64>;
-    fn texts(self) -> Option<Vec<String>>;
+    /// Shows every text of a list; `None` when it is no list of texts alone, whatever was shown of it.
+    fn each_text(self, show: &mut dyn FnMut(&str)) -> Option<()>;
 }
 
 /// The known fields of one message. Made once a frame and cleared for each message, which costs two words.
@@ -134,8 +135,8 @@ impl<'a, F: Field<'a>> Record<F> {
         self.get(key)?.integer()
     }
 
-    pub fn texts(&self, key: Key) -> Option<Vec<String>> {
-        self.get(key)?.texts()
+    pub fn each_text(&self, key: Key, show: &mut dyn FnMut(&str)) -> Option<()> {
+        self.get(key)?.each_text(show)
     }
 }
 

@@ -34,10 +34,16 @@ impl Sink for Collect {
             digits: record.digits(key),
             time: record.time(key),
             integer: record.integer(key),
-            texts: record.texts(key),
+            texts: texts(record, key),
         };
         self.0.push(Key::all().filter(|key| record.has(*key)).map(seen).collect());
     }
+}
+
+/// A list as a whole.
+fn texts<'a, F: Field<'a>>(record: &Record<F>, key: Key) -> Option<Vec<String>> {
+    let mut texts = Vec::new();
+    record.each_text(key, &mut |text| texts.push(text.to_owned())).map(|()| texts)
 }
 
 type Read = (Vec<Vec<Seen>>, u64);

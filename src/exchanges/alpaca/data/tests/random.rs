@@ -4,6 +4,8 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
+use crate::exchanges::alpaca::data::book::Book;
+use crate::exchanges::alpaca::data::channels::Ticker;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -12,6 +14,14 @@ enum Step {
     /// The venue answers the oldest request.
     Answer,
     Reconnect,
+}
+
+impl Book {
+    /// A book that says so does agree.
+    fn agreement_holds(&self) -> bool {
+        let wanted = self.wanted.keys().cloned().map(Ticker::One);
+        !self.agreed || wanted.chain(self.held.iter().map(|(ticker, _)| ticker.clone())).all(|ticker| self.dirty.contains(&ticker) || self.is_settled(&ticker))
+    }
 }
 
 fn step() -> impl Strategy<Value = Step> {
@@ -53,11 +63,13 @@ proptest! {
                 }
             }
             requests.extend(desk.sent());
+            prop_assert!(desk.session.book.agreement_holds());
         }
         while let Some(request) = requests.pop_front() {
             let answer = venue.answer(&request);
             desk.says(&answer);
             requests.extend(desk.sent());
+            prop_assert!(desk.session.book.agreement_holds());
             prop_assert!(venue.asked < 5_000, "the session asks for ever");
         }
         prop_assert!(!desk.session.has_unacknowledged() && desk.out.end.is_none());
