@@ -2,7 +2,7 @@
 //!
 //! Owned by the supervisor. It decides; it does not wait for Redis, nor does it touch a producer.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -75,13 +75,35 @@ pub struct Registrar {
     dialects: DialectRule,
     route: Route,
     epoch: i64,
-    /// What the venue has been asked for, per symbol.
-    upstream: HashMap<Instrument, FeedSet>,
+    upstream: Upstream,
     reply_channels: HashMap<BotName, String>,
     refusals: RefusalBudget,
     /// What bots said before the restoration, which is newer than what is restored; `None` after it.
     early: Option<Early>,
     stats: Arc<RegistrarStats>,
+}
+
+/// What the venues have been asked for, per symbol, and how many symbols each stream carries.
+#[derive(Debug, Default)]
+struct Upstream {
+    asked: HashMap<Instrument, FeedSet>,
+    symbols: BTreeMap<StreamId, usize>,
+}
+
+impl Upstream {
+    fn get(&self, instrument: &Instrument) -> FeedSet {
+        self.asked.get(instrument).copied().unwrap_or_default()
+    }
+
+    fn set(&mut self, instrument: &Instrument, stream: StreamId, feeds: FeedSet) {
+        let before = if feeds.is_empty() { self.asked.remove(instrument) } else { self.asked.insert(instrument.clone(), feeds) };
+        let symbols = self.symbols.entry(stream).or_default();
+        match (before, feeds.is_empty()) {
+            (None, false) => *symbols += 1,
+            (Some(_), true) => *symbols -= 1,
+            _ => {}
+        }
+    }
 }
 
 #[derive(Debug, Default)]
@@ -113,7 +135,7 @@ impl Registrar {
             dialects,
             route,
             epoch,
-            upstream: HashMap::new(),
+            upstream: Upstream::default(),
             reply_channels: HashMap::new(),
             refusals: RefusalBudget { second: Instant::now(), left: PUBLIC_REFUSALS_PER_S },
             early: Some(Early::default()),
@@ -227,10 +249,10 @@ impl Registrar {
         for RefusedSymbol { symbol, feeds } in refused {
             let instrument = Instrument { exchange: exchange.clone(), symbol: symbol.clone() };
             // The session has dropped them by itself.
-            if let Some(asked) = self.upstream.get_mut(&instrument) {
-                *asked = feeds.iter().fold(*asked, FeedSet::without);
+            if let Some(stream) = (self.route)(&instrument) {
+                let left = feeds.iter().fold(self.upstream.get(&instrument), FeedSet::without);
+                self.upstream.set(&instrument, stream, left);
             }
-            self.upstream.retain(|_, asked| !asked.is_empty());
             let (changes, holders) = self.registry.refuse(&instrument, *feeds);
             for bot in holders {
                 by_holder.entry(bot).or_default().push(Refusal::new(symbol.as_str(), reason));
@@ -264,13 +286,13 @@ impl Registrar {
 
     /// How many symbols a stream carries.
     pub fn symbols_of(&self, stream: StreamId) -> usize {
-        self.upstream.keys().filter(|instrument| (self.route)(instrument) == Some(stream)).count()
+        self.upstream.symbols.get(&stream).copied().unwrap_or(0)
     }
 
     /// All that a fresh session of each stream should want.
     pub fn all_wants(&self) -> BTreeMap<StreamId, Vec<SymbolWant>> {
         let mut all: BTreeMap<StreamId, Vec<SymbolWant>> = BTreeMap::new();
-        for (instrument, feeds) in &self.upstream {
+        for (instrument, feeds) in &self.upstream.asked {
             if let (Some(id), Some(stream)) = (self.table.id(instrument), (self.route)(instrument)) {
                 all.entry(stream).or_default().push(SymbolWant { symbol: instrument.symbol.clone(), id, feeds: *feeds });
             }
@@ -303,15 +325,11 @@ impl Registrar {
             let interest = self.published_interest(instrument);
             out.interests.push(InterestChange { id, name: self.public_name(instrument), stream, interest });
             let feeds = interest.feeds();
-            let asked = self.upstream.get(instrument).copied().unwrap_or_default();
+            let asked = self.upstream.get(instrument);
             if asked != feeds {
                 out.requests.entry(stream).or_default().note(asked, feeds);
                 out.wants.entry(stream).or_default().push(SymbolWant { symbol: instrument.symbol.clone(), id, feeds });
-                if feeds.is_empty() {
-                    self.upstream.remove(instrument);
-                } else {
-                    self.upstream.insert(instrument.clone(), feeds);
-                }
+                self.upstream.set(instrument, stream, feeds);
             }
         }
         out.stored.extend(changes.stored);
@@ -395,9 +413,8 @@ impl Consequences {
         if self.stored.is_empty() || self.removed.is_empty() {
             return;
         }
-        let kept: BTreeSet<String> = registry.stored_fields().into_iter().map(|(field, _)| field).collect();
-        self.stored.retain(|(field, _)| kept.contains(field));
-        self.removed.retain(|field| !kept.contains(field));
+        self.stored.retain(|(field, _)| registry.stores(field));
+        self.removed.retain(|field| !registry.stores(field));
     }
 }
 

@@ -61,6 +61,8 @@ pub struct Changes {
 pub struct Registry {
     limits: RegistrationLimits,
     wishes: BTreeMap<Instrument, BTreeMap<Wish, LeaseEnd>>,
+    /// How many wishes there are.
+    registrations: usize,
     /// How many symbols each bot holds.
     holdings: HashMap<BotName, usize>,
     /// Anonymous holdings that somebody gave up: dropped once nobody listens.
@@ -71,7 +73,7 @@ pub struct Registry {
 
 impl Registry {
     pub fn new(limits: RegistrationLimits) -> Registry {
-        Registry { limits, wishes: BTreeMap::new(), holdings: HashMap::new(), leaving: BTreeSet::new(), next_expiry: LeaseEnd::MAX }
+        Registry { limits, wishes: BTreeMap::new(), registrations: 0, holdings: HashMap::new(), leaving: BTreeSet::new(), next_expiry: LeaseEnd::MAX }
     }
 
     /// Distinct symbols that somebody wants.
@@ -85,7 +87,7 @@ impl Registry {
     }
 
     pub fn registrations(&self) -> usize {
-        self.wishes.values().map(BTreeMap::len).sum()
+        self.registrations
     }
 
     pub fn interest(&self, instrument: &Instrument) -> Interest {
@@ -214,6 +216,12 @@ impl Registry {
         all.filter(|(_, wish, _)| wish.bot != BotName::config()).map(|(instrument, wish, lease)| (field(instrument, wish), *lease)).collect()
     }
 
+    /// Whether there should be such a durable field.
+    pub fn stores(&self, field: &str) -> bool {
+        parse_field(field)
+            .is_some_and(|(instrument, wish)| wish.bot != BotName::config() && self.wishes.get(&instrument).is_some_and(|wishes| wishes.contains_key(&wish)))
+    }
+
     fn holds(&self, instrument: &Instrument, bot: &BotName, dialect: Dialect) -> bool {
         self.wishes.get(instrument).is_some_and(|wishes| wishes.keys().any(|wish| wish.bot == *bot && wish.dialect == dialect))
     }
@@ -240,7 +248,7 @@ impl Registry {
             *self.holdings.entry(wish.bot.clone()).or_default() += 1;
         }
         let wanted_before = wishes.keys().any(|held| held.feed == wish.feed && held.dialect == wish.dialect);
-        wishes.insert(wish, lease_end);
+        self.registrations += usize::from(wishes.insert(wish, lease_end).is_none());
         if !wanted_before {
             changes.instruments.insert(instrument.clone());
         }
@@ -251,6 +259,7 @@ impl Registry {
         if wishes.remove(wish).is_none() {
             return;
         }
+        self.registrations -= 1;
         if wish.bot != BotName::config() {
             changes.removed.push(field(instrument, wish));
         }
