@@ -423,3 +423,7 @@ impl std::fmt::Debug for Registrar {
         f.debug_struct("Registrar").field("symbols", &self.registry.symbols()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+#[path = "registrar_tests.rs"]
+mod tests;

@@ -2,6 +2,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use alpaca_broker::config::{Config, RegistrationLimits};
 use alpaca_broker::hub::CyclePace;
 use alpaca_broker::model::{Amount, Bar, BarKind, Correction, Digits, Fact, Luld, Quote, Status, TradeCancel};
 use alpaca_broker::runtime::Secret;
@@ -143,6 +144,45 @@ fn a_thousand_tickers_come_and_half_of_them_go_and_the_two_hundred_that_stream_n
         at(1.0),
         rig.metric("broker_prices_merged_total")
     );
+}
+
+#[test]
+fn a_ticker_beside_eleven_thousand_is_asked_for_and_stored_alone() {
+    let limits = |config: &mut Config| config.limits = RegistrationLimits { per_bot: 20_000, total: 20_000 };
+    let rig = Rig::with(RigOptions { config: Box::new(limits), ..RigOptions::default() });
+    let all: Vec<String> = (0..11_000).map(|n| format!("S{n:05}")).collect();
+    let mut bot = Bot::listening(&rig.redis.url(), &[]);
+    for part in all.chunks(1_000) {
+        bot.say("BROKER_REGISTRATION", &format!(r#"{{"action":"subscribe","tickers":{},"bot":"streamer"}}"#, list(part)));
+    }
+    wait_upstream(&rig, "the eleven thousand are subscribed", |c| c.symbols == all);
+    let mut client = rig.redis_client();
+    let mut fields = || redis::cmd("HLEN").arg("broker:registrations").query::<usize>(&mut client).unwrap();
+    wait_until("all are stored", || fields() == all.len());
+    let asked_before = asked(&connections(&rig, DATA)[0]).len();
+
+    let mut monitor = rig.redis_client();
+    monitor.send_packed_command(&redis::cmd("MONITOR").get_packed_command()).unwrap();
+    monitor.recv_response().unwrap();
+    bot.say("BROKER_REGISTRATION", r#"{"action":"subscribe","ticker":"X","bot":"collector"}"#);
+    wait_upstream(&rig, "the ticker is subscribed", |c| c.symbols.len() == all.len() + 1);
+    wait_until("the ticker is stored", || fields() == all.len() + 1);
+    bot.say("the:end", "of what is watched");
+    let mut writes = Vec::new();
+    loop {
+        let redis::Value::SimpleString(line) = monitor.recv_response().unwrap() else { continue };
+        if line.contains("the:end") {
+            break;
+        }
+        if line.contains(r#""broker:registrations""#) && !line.contains(r#""HLEN""#) {
+            writes.push(line);
+        }
+    }
+    assert_eq!(writes.len(), 1, "{writes:?}");
+    assert!(writes[0].contains(r#""HSET" "broker:registrations" "collector|alpaca|X|price|ticker""#) && writes[0].len() < 200, "{writes:?}");
+    let data = connections(&rig, DATA);
+    assert_eq!(asked(&data[0])[asked_before..], [json!({"action": "subscribe", "trades": ["X"]})]);
+    assert_eq!(data.len(), 1);
 }
 
 /// What a bot of the crowd registers for and hears.

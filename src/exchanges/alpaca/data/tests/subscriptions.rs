@@ -1,5 +1,7 @@
 //! Differences, acknowledgements, wildcards.
 
+use std::cell::Cell;
+
 use serde_json::json;
 
 use super::*;
@@ -126,6 +128,60 @@ fn many_symbols_go_in_messages_of_two_thousand_in_order() {
     desk.want(&gone);
     venue.settle(&mut desk);
     assert!(venue.list("trades").is_empty());
+}
+
+/// An acknowledgement of trades that counts how many names were read of it.
+struct Counted {
+    trades: Vec<String>,
+    read: Cell<usize>,
+}
+
+impl Lists for Counted {
+    fn read(&self, channel: Channels, show: &mut dyn FnMut(&str)) -> bool {
+        let listed = channel.names().eq(["trades"]);
+        for text in self.trades.iter().filter(|_| listed) {
+            self.read.set(self.read.get() + 1);
+            show(text);
+        }
+        listed
+    }
+}
+
+#[test]
+fn a_symbol_beside_eleven_thousand_sends_one_and_the_expected_list_is_read_once() {
+    let mut trades: Vec<String> = (0..11_000).map(|n| format!("S{n:05}")).collect();
+    let changes: Vec<SymbolWant> = trades.iter().zip(0..).map(|(symbol, id)| want(symbol, id, price())).collect();
+    let mut desk = Desk::stocks();
+    desk.want(&changes);
+    let mut desk = desk.live();
+    for _ in desk.sent() {
+        desk.acks(&trades.iter().map(String::as_str).collect::<Vec<_>>());
+    }
+    assert_eq!((desk.session.has_unacknowledged(), desk.sent().len()), (false, 0));
+    let acknowledge = |desk: &mut Desk, trades: &[String]| {
+        let lists = Counted { trades: trades.to_vec(), read: Cell::new(0) };
+        desk.session.with_book(desk.now, &mut desk.out, |book, hands| book.acknowledged(&lists, hands));
+        lists.read.get()
+    };
+    desk.want(&[want("X", 11_000, price())]);
+    assert_eq!(desk.sent(), [json!({"action": "subscribe", "trades": ["X"]})]);
+    trades.insert(7, "X".to_owned());
+    trades.reverse();
+    assert_eq!(acknowledge(&mut desk, &trades), 11_001);
+    desk.want(&[want("S00005", 5, FeedSet::NONE)]);
+    assert_eq!(desk.sent(), [json!({"action": "unsubscribe", "trades": ["S00005"]})]);
+    trades.retain(|name| name != "S00005");
+    assert_eq!(acknowledge(&mut desk, &trades), 11_000);
+    desk.want(&[want("Y", 11_001, price())]);
+    desk.sent();
+    desk.error(400);
+    desk.want(&[want("Z", 11_002, price())]);
+    desk.sent();
+    trades.push("Z".to_owned());
+    assert_eq!(acknowledge(&mut desk, &trades), 11_001, "a symbol refused in between changes nothing");
+    let _ = trades.pop();
+    assert!(acknowledge(&mut desk, &trades) > 11_000, "one that is missing is found by name");
+    assert_eq!(desk.sent(), [json!({"action": "subscribe", "trades": ["Z"]})]);
 }
 
 #[test]
