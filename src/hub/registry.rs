@@ -44,6 +44,49 @@ impl Interest {
     }
 }
 
+/// The wishes for one symbol, in order. There is nearly always one: a list of one is a tenth of a tree of one.
+#[derive(Debug, Default)]
+struct Wishes(Vec<(Wish, LeaseEnd)>);
+
+impl Wishes {
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (&Wish, LeaseEnd)> {
+        self.0.iter().map(|(wish, lease)| (wish, *lease))
+    }
+
+    fn any(&self, of: impl Fn(&Wish) -> bool) -> bool {
+        self.0.iter().any(|(wish, _)| of(wish))
+    }
+
+    fn place(&self, wish: &Wish) -> Result<usize, usize> {
+        self.0.binary_search_by(|(held, _)| held.cmp(wish))
+    }
+
+    fn has(&self, wish: &Wish) -> bool {
+        self.place(wish).is_ok()
+    }
+
+    fn put(&mut self, wish: Wish, lease: LeaseEnd) {
+        match self.place(&wish) {
+            Ok(at) => self.0[at].1 = lease,
+            Err(at) => {
+                if self.0.is_empty() {
+                    self.0.reserve_exact(1);
+                }
+                self.0.insert(at, (wish, lease));
+            }
+        }
+    }
+
+    /// False when there was no such wish.
+    fn remove(&mut self, wish: &Wish) -> bool {
+        self.place(wish).map(|at| self.0.remove(at)).is_ok()
+    }
+}
+
 /// What a change of the registry entails.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Changes {
@@ -60,7 +103,7 @@ pub struct Changes {
 #[derive(Debug)]
 pub struct Registry {
     limits: RegistrationLimits,
-    wishes: BTreeMap<Instrument, BTreeMap<Wish, LeaseEnd>>,
+    wishes: BTreeMap<Instrument, Wishes>,
     /// How many wishes there are.
     registrations: usize,
     /// How many symbols each bot holds.
@@ -92,7 +135,7 @@ impl Registry {
 
     pub fn interest(&self, instrument: &Instrument) -> Interest {
         let mut interest = Interest::default();
-        for wish in self.wishes.get(instrument).into_iter().flat_map(BTreeMap::keys) {
+        for (wish, _) in self.wishes.get(instrument).into_iter().flat_map(Wishes::iter) {
             match wish.dialect {
                 Dialect::Ticker => interest.ticker = interest.ticker.with(wish.feed),
                 Dialect::Typed => interest.typed = interest.typed.with(wish.feed),
@@ -157,7 +200,7 @@ impl Registry {
         }
         let mut changes = Changes::default();
         // What a bot said since the start is newer than what was stored before.
-        if !self.wishes.get(&instrument).is_some_and(|wishes| wishes.contains_key(&wish)) {
+        if !self.wishes.get(&instrument).is_some_and(|wishes| wishes.has(&wish)) {
             self.hold(&instrument, wish, lease_end, &mut changes);
         }
         Some(changes)
@@ -173,12 +216,12 @@ impl Registry {
         let ended: Vec<(Instrument, Wish)> = self
             .wishes
             .iter()
-            .flat_map(|(instrument, wishes)| wishes.iter().filter(|(_, lease)| over(**lease)).map(|(wish, _)| (instrument.clone(), wish.clone())))
+            .flat_map(|(instrument, wishes)| wishes.iter().filter(|(_, lease)| over(*lease)).map(|(wish, _)| (instrument.clone(), wish.clone())))
             .collect();
         for (instrument, wish) in &ended {
             self.release(instrument, wish, &mut changes);
         }
-        let leases = self.wishes.values().flat_map(BTreeMap::values).copied();
+        let leases = self.wishes.values().flat_map(Wishes::iter).map(|(_, lease)| lease);
         self.next_expiry = leases.filter(|lease| *lease != 0).min().unwrap_or(LeaseEnd::MAX);
         changes
     }
@@ -186,7 +229,7 @@ impl Registry {
     /// The venue will not serve these feeds: every holding of them goes, and the holders are to be told.
     pub fn refuse(&mut self, instrument: &Instrument, feeds: FeedSet) -> (Changes, BTreeSet<BotName>) {
         let mut changes = Changes::default();
-        let held = self.wishes.get(instrument).into_iter().flat_map(BTreeMap::keys);
+        let held = self.wishes.get(instrument).into_iter().flat_map(Wishes::iter).map(|(wish, _)| wish);
         let wishes: Vec<Wish> = held.filter(|wish| feeds.contains(wish.feed)).cloned().collect();
         for wish in &wishes {
             self.release(instrument, wish, &mut changes);
@@ -213,17 +256,17 @@ impl Registry {
     /// Every durable field, for a Redis that has lost them.
     pub fn stored_fields(&self) -> Vec<(String, LeaseEnd)> {
         let all = self.wishes.iter().flat_map(|(instrument, wishes)| wishes.iter().map(move |(wish, lease)| (instrument, wish, lease)));
-        all.filter(|(_, wish, _)| wish.bot != BotName::config()).map(|(instrument, wish, lease)| (field(instrument, wish), *lease)).collect()
+        all.filter(|(_, wish, _)| wish.bot != BotName::config()).map(|(instrument, wish, lease)| (field(instrument, wish), lease)).collect()
     }
 
     /// Whether there should be such a durable field.
     pub fn stores(&self, field: &str) -> bool {
         parse_field(field)
-            .is_some_and(|(instrument, wish)| wish.bot != BotName::config() && self.wishes.get(&instrument).is_some_and(|wishes| wishes.contains_key(&wish)))
+            .is_some_and(|(instrument, wish)| wish.bot != BotName::config() && self.wishes.get(&instrument).is_some_and(|wishes| wishes.has(&wish)))
     }
 
     fn holds(&self, instrument: &Instrument, bot: &BotName, dialect: Dialect) -> bool {
-        self.wishes.get(instrument).is_some_and(|wishes| wishes.keys().any(|wish| wish.bot == *bot && wish.dialect == dialect))
+        self.wishes.get(instrument).is_some_and(|wishes| wishes.any(|wish| wish.bot == *bot && wish.dialect == dialect))
     }
 
     fn check_caps(&self, instrument: &Instrument, bot: &BotName) -> Result<(), String> {
@@ -231,7 +274,7 @@ impl Registry {
         if wishes.is_none() && self.wishes.len() >= self.limits.total {
             return Err(format!("the limit of {} symbols in all is reached", self.limits.total));
         }
-        let holds_it = wishes.is_some_and(|wishes| wishes.keys().any(|wish| wish.bot == *bot));
+        let holds_it = wishes.is_some_and(|wishes| wishes.any(|wish| wish.bot == *bot));
         if !holds_it && self.holdings.get(bot).copied().unwrap_or(0) >= self.limits.per_bot {
             return Err(format!("the limit of {} symbols per bot is reached", self.limits.per_bot));
         }
@@ -244,11 +287,13 @@ impl Registry {
         }
         changes.stored.push((field(instrument, &wish), lease_end));
         let wishes = self.wishes.entry(instrument.clone()).or_default();
-        if !wishes.keys().any(|held| held.bot == wish.bot) {
+        if !wishes.any(|held| held.bot == wish.bot) {
             *self.holdings.entry(wish.bot.clone()).or_default() += 1;
         }
-        let wanted_before = wishes.keys().any(|held| held.feed == wish.feed && held.dialect == wish.dialect);
-        self.registrations += usize::from(wishes.insert(wish, lease_end).is_none());
+        let wanted_before = wishes.any(|held| held.feed == wish.feed && held.dialect == wish.dialect);
+        let before = wishes.len();
+        wishes.put(wish, lease_end);
+        self.registrations += wishes.len() - before;
         if !wanted_before {
             changes.instruments.insert(instrument.clone());
         }
@@ -256,17 +301,17 @@ impl Registry {
 
     fn release(&mut self, instrument: &Instrument, wish: &Wish, changes: &mut Changes) {
         let Some(wishes) = self.wishes.get_mut(instrument) else { return };
-        if wishes.remove(wish).is_none() {
+        if !wishes.remove(wish) {
             return;
         }
         self.registrations -= 1;
         if wish.bot != BotName::config() {
             changes.removed.push(field(instrument, wish));
         }
-        if !wishes.keys().any(|held| held.feed == wish.feed && held.dialect == wish.dialect) {
+        if !wishes.any(|held| held.feed == wish.feed && held.dialect == wish.dialect) {
             changes.instruments.insert(instrument.clone());
         }
-        if !wishes.keys().any(|held| held.bot == wish.bot)
+        if !wishes.any(|held| held.bot == wish.bot)
             && let Some(count) = self.holdings.get_mut(&wish.bot)
         {
             *count -= 1;
@@ -274,7 +319,7 @@ impl Registry {
                 self.holdings.remove(&wish.bot);
             }
         }
-        if wishes.is_empty() {
+        if wishes.len() == 0 {
             self.wishes.remove(instrument);
         }
     }
