@@ -2,8 +2,9 @@
 //! chooses the cases whose names begin with it.
 //!
 //! * `cycle`: the stop/start cycle, from the stop request until the successor has sent the difference. 200 or 11,000
-//!   symbols stream, silent or at 5,000 messages a second, while others are registered one at a time, each when the cycle
-//!   of the one before is over, so that the venue's acknowledgements of whole lists are read in between.
+//!   symbols stream, silent or at 5,000 messages a second, while others are registered one at a time, each some
+//!   milliseconds after the cycle of the one before, so that some stops meet a producer that reads the venue's
+//!   acknowledgement, which lists every symbol.
 //! * `acknowledgement`: how long the reading of one such list holds up the ticks behind it.
 //! * `resident`: memory and idle processor time of the whole program in a process of its own.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a measurement that cannot go on should say where, and prints its result")]
@@ -35,6 +36,10 @@ const LIMITS: RegistrationLimits = RegistrationLimits { per_bot: 20_000, total: 
 const IN_A_MESSAGE: usize = 1_000;
 /// How often we look whether a cycle is over: rarely enough to leave the processor to what is measured.
 const LOOK_EVERY: Duration = Duration::from_micros(200);
+/// The longest pause between two registrations; the shortest is none.
+const PAUSE: Duration = Duration::from_millis(4);
+/// What may wait for us at the exchange, which cuts off whoever reads too slowly: more than ever waits here.
+const QUEUE_BYTES: usize = 512 * 1024 * 1024;
 /// In which everything that follows a change has happened.
 const SETTLED: Duration = Duration::from_secs(1);
 const IDLE: Duration = Duration::from_secs(20);
@@ -71,7 +76,9 @@ fn subscribe_all(bot: &mut Bot, exchange: &SimControl, symbols: &[String]) {
 }
 
 fn cycles(case: &str, live: usize, per_second: u32) {
-    let rig = Rig::with(RigOptions { config: Box::new(|config| config.limits = LIMITS), ..RigOptions::default() });
+    let sim = SimConfig { queue_bytes: QUEUE_BYTES, ..SimConfig::default() };
+    let rig = Rig::with(RigOptions { sim, config: Box::new(|config| config.limits = LIMITS), ..RigOptions::default() });
+    let mut random = fastrand::Rng::with_seed(1);
     let board = rig.broker.boards().into_iter().find(|board| &*board.name == "alp-data").unwrap();
     let mut bot = Bot::listening(&rig.redis.url(), &[]);
     let streaming = numbered("S", live);
@@ -85,6 +92,7 @@ fn cycles(case: &str, live: usize, per_second: u32) {
     let (started, events_before) = (Instant::now(), board.stats.events.get());
     let mut times = Vec::with_capacity(REGISTRATIONS);
     for n in 0..REGISTRATIONS {
+        std::thread::sleep(PAUSE.mul_f64(random.f64()));
         bot.say("BROKER_REGISTRATION", &json!({"action":"subscribe","ticker":format!("X{n:04}"),"bot":"collector"}).to_string());
         let deadline = Instant::now() + PATIENCE;
         while times.len() <= n {
@@ -96,7 +104,7 @@ fn cycles(case: &str, live: usize, per_second: u32) {
     let took = started.elapsed().as_secs_f64();
     let events = board.stats.events.get() - events_before;
     assert_eq!(rig.exchange.connections().iter().filter(|c| c.path == "/v2/iex").count(), 1, "the connection was never lost");
-    let result = json!({"bench": "cycle", "case": case, "live": live, "events_per_s": (events as f64 / took).round(), "cycles_per_s": (times.len() as f64 / took).round()});
+    let result = json!({"bench": "cycle", "case": case, "live": live, "events_per_s": (events as f64 / took).round(), "registrations_per_s": (times.len() as f64 / took).round()});
     print(result, "cycles", times);
 }
 
