@@ -60,7 +60,7 @@ impl<'a> Field<'a> for PackField<'a> {
         }
     }
 
-    fn each_text(self, show: &mut dyn FnMut(&str)) -> Option<()> {
+    fn each_text(self, _: bool, show: &mut dyn FnMut(&str)) -> Option<()> {
         let PackField::List(bytes) = self else { return None };
         let mut reader = Reader { rest: bytes };
         for _ in 0..reader.list_head()? {

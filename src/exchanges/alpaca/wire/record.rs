@@ -79,7 +79,7 @@ pub trait Field<'a>: Copy + Default {
     fn time(self) -> Option<Timestamp>;
     fn integer(self) -> Option<i64>;
     /// Shows every text of a list; `None` when it is no list of texts alone, whatever was shown of it.
-    fn each_text(self, show: &mut dyn FnMut(&str)) -> Option<()>;
+    fn each_text(self, escaped: bool, show: &mut dyn FnMut(&str)) -> Option<()>;
 }
 
 /// The known fields of one message. Made once a frame and cleared for each message, which costs two words.
@@ -136,7 +136,7 @@ impl<'a, F: Field<'a>> Record<F> {
     }
 
     pub fn each_text(&self, key: Key, show: &mut dyn FnMut(&str)) -> Option<()> {
-        self.get(key)?.each_text(show)
+        self.get(key)?.each_text(self.escaped, show)
     }
 }
 

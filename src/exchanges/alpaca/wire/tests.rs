@@ -202,7 +202,10 @@ fn value() -> impl Strategy<Value = String> {
         "\"\u{1}\"",
         "",
     ]);
-    prop_oneof![8 => plain.prop_map(str::to_owned), 1 => odd.prop_map(str::to_owned), 1 => any::<f64>().prop_map(|f| f.to_string()), 1 => ".{0,6}"]
+    // Long enough to be remembered and so often the same that they are met again, whole, cut short or gone on with.
+    let long =
+        (0..4_usize, select(vec!["]", ",\"X\"]", ",1]", "", "]]"])).prop_map(|(more, end)| format!("[\"A\"{}{end}", ",\"SYMBOL\"".repeat(40 + more / 3)));
+    prop_oneof![8 => plain.prop_map(str::to_owned), 1 => long, 1 => odd.prop_map(str::to_owned), 1 => any::<f64>().prop_map(|f| f.to_string()), 1 => ".{0,6}"]
 }
 
 fn key() -> impl Strategy<Value = String> {
