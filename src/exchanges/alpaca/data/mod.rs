@@ -7,6 +7,7 @@ mod book;
 mod channels;
 mod holdings;
 mod message;
+mod recipients;
 mod refusal;
 mod verdict;
 
@@ -20,13 +21,14 @@ use self::book::{Book, Hands, Lists};
 use self::channels::Channels;
 pub use self::channels::Market;
 use self::message::Kind;
+use self::recipients::Recipients;
 use self::refusal::Refusal;
 use self::verdict::{Verdict, verdict};
 use super::notices::{Oddities, clean};
 use super::wire::{self, Field, Key, Record, Sink};
 use crate::config::Codec;
 use crate::exchanges::{Advice, Effects, Incoming, Names, Notice, Session, SessionEnd, SymbolWant};
-use crate::model::{FeedSet, MarketEvent, Symbol, SymbolId};
+use crate::model::{Feed, FeedSet, MarketEvent, Symbol, SymbolId};
 use crate::runtime::{Secret, StreamState};
 
 const GREETING_WITHIN: Duration = Duration::from_secs(5);
@@ -81,6 +83,7 @@ pub struct DataSession {
     step_due: Option<Instant>,
     second_authentications: u8,
     book: Book,
+    recipients: Recipients,
     /// Symbols that only the wildcard brings.
     interned: HashMap<Symbol, SymbolId, RandomState>,
     oddities: Oddities,
@@ -103,6 +106,7 @@ impl DataSession {
             step_due: None,
             second_authentications: 0,
             book,
+            recipients: Recipients::default(),
             interned: HashMap::default(),
             oddities: Oddities::default(),
         }
@@ -203,6 +207,7 @@ impl DataSession {
     }
 
     fn refused(&mut self, now: Instant, refusal: Refusal, said: &str, out: &mut Effects<MarketEvent>) {
+        self.recipients.forget_all();
         self.with_book(now, out, |book, hands| book.refused(refusal, said, hands));
         self.settle(out);
     }
@@ -211,6 +216,15 @@ impl DataSession {
     #[inline]
     fn recipient(&mut self, symbol: &str, kind: Kind) -> Option<SymbolId> {
         let feed = kind.feed();
+        if let Some(id) = self.recipients.find(symbol, feed) {
+            return Some(id);
+        }
+        let id = self.ask_recipient(symbol, feed)?;
+        self.recipients.remember(symbol, feed, id);
+        Some(id)
+    }
+
+    fn ask_recipient(&mut self, symbol: &str, feed: Feed) -> Option<SymbolId> {
         let wanted = self.book.wanted.get(symbol).copied();
         if let Some(wanted) = wanted
             && (wanted.feeds.contains(feed) || self.book.wildcard.contains(feed))
@@ -295,6 +309,7 @@ impl Session for DataSession {
 
     fn want(&mut self, now: Instant, changes: &[SymbolWant], out: &mut Effects<MarketEvent>) {
         let live = self.stage.is_live();
+        changes.iter().for_each(|change| self.recipients.forget(change.symbol.as_str()));
         self.with_book(now, out, |book, hands| {
             book.want(changes, hands);
             if live {
