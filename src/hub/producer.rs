@@ -28,7 +28,7 @@ const REFUSED_RECHECK: Duration = Duration::from_secs(600);
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
 /// What is read in one go before it is handed on: frames, and events once they are that many.
 const READ_BURST: usize = 256;
-const EVENT_BURST: usize = 512;
+const EVENT_BURST: usize = 256;
 
 /// Where a producer's events go.
 pub trait Sink<E>: Send + 'static {

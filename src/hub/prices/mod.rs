@@ -69,7 +69,7 @@ pub type NameOf = Box<dyn Fn(SymbolId) -> Option<String> + Send>;
 
 /// Every symbol's state. One thread owns it.
 pub struct PriceBook {
-    slots: Vec<Option<Box<Slot>>>,
+    slots: Vec<Option<Slot>>,
     first_seq: u64,
     sim: bool,
     wildcard: Option<(Interest, NameOf)>,
@@ -119,7 +119,7 @@ impl PriceBook {
         self.make_place(at);
         let first_seq = self.first_seq;
         let interest = self.wildcard.as_ref().map_or(interest, |(everything, _)| interest.union(*everything));
-        let slot = self.slots[at].get_or_insert_with(|| Box::new(Slot::new(name, stream, interest, first_seq)));
+        let slot = self.slots[at].get_or_insert_with(|| Slot::new(name, stream, interest, first_seq));
         slot.set_interest(interest);
         schedule(&mut self.unsaved, slot, id, now);
     }
@@ -127,7 +127,7 @@ impl PriceBook {
     /// The stream is gone: until a symbol's next update, its last values are stale.
     pub fn stream_lost(&mut self, now: Instant, stream: StreamId) {
         for (slot, id) in self.slots.iter_mut().zip(0..) {
-            if let Some(slot) = slot.as_deref_mut().filter(|slot| slot.stream == stream && !slot.is_stale()) {
+            if let Some(slot) = slot.as_mut().filter(|slot| slot.stream == stream && !slot.is_stale()) {
                 slot.mark_stale();
                 schedule(&mut self.unsaved, slot, SymbolId(id), now);
             }
@@ -137,7 +137,7 @@ impl PriceBook {
     /// Reads a little of what the next events will need, so that the processor fetches all of it at once: eleven thousand
     /// symbols do not fit its near caches, and waiting for them one after the other would double what a message costs.
     pub fn warm(&self, events: &[MarketEvent]) {
-        let slot = |event: &MarketEvent| self.slots.get(event.symbol.0 as usize).and_then(Option::as_deref);
+        let slot = |event: &MarketEvent| self.slots.get(event.symbol.0 as usize).and_then(Option::as_ref);
         std::hint::black_box(events.iter().filter_map(slot).map(Slot::touch).fold(0, u8::wrapping_add));
     }
 
@@ -180,7 +180,7 @@ impl PriceBook {
     /// Redis may have lost every last value: write them again.
     pub fn save_again(&mut self, now: Instant) {
         for (slot, id) in self.slots.iter_mut().zip(0..) {
-            if let Some(slot) = slot.as_deref_mut() {
+            if let Some(slot) = slot.as_mut() {
                 slot.unsaved = slot.known();
                 schedule(&mut self.unsaved, slot, SymbolId(id), now);
             }
@@ -196,7 +196,7 @@ impl PriceBook {
     fn adopt(&mut self, id: SymbolId) -> bool {
         let Some((interest, name_of)) = &self.wildcard else { return false };
         let Some(name) = name_of(id) else { return false };
-        let slot = Box::new(Slot::new(&name, StreamId(0), *interest, self.first_seq));
+        let slot = Slot::new(&name, StreamId(0), *interest, self.first_seq);
         let at = id.0 as usize;
         self.make_place(at);
         self.slots[at] = Some(slot);
@@ -214,21 +214,21 @@ impl PriceBook {
     }
 
     fn publish_pending(&mut self, now: Instant, id: SymbolId, out: &mut Outbox<'_>) {
-        let Some(slot) = self.slots.get_mut(id.0 as usize).and_then(Option::as_deref_mut) else { return };
+        let Some(slot) = self.slots.get_mut(id.0 as usize).and_then(Option::as_mut) else { return };
         slot.queued = false;
         self.counts.published += slot.publish_pending(self.sim, &mut self.times, out);
         schedule(&mut self.unsaved, slot, id, now);
     }
 
     fn publish_fact(&mut self, now: Instant, id: SymbolId, at: Timestamp, fact: Box<Fact>, out: &mut Outbox<'_>) {
-        let Some(slot) = self.slots.get_mut(id.0 as usize).and_then(Option::as_deref_mut) else { return };
+        let Some(slot) = self.slots.get_mut(id.0 as usize).and_then(Option::as_mut) else { return };
         slot.publish_fact(fact, at, self.sim, &mut self.times, out);
         self.counts.published += 1;
         schedule(&mut self.unsaved, slot, id, now);
     }
 
     fn save(&mut self, id: SymbolId, out: &mut Outbox<'_>) {
-        let Some(slot) = self.slots.get_mut(id.0 as usize).and_then(Option::as_deref_mut) else { return };
+        let Some(slot) = self.slots.get_mut(id.0 as usize).and_then(Option::as_mut) else { return };
         slot.scheduled = false;
         self.counts.snapshots += u64::from(slot.save(&mut self.scratch, &mut self.times, out));
     }
@@ -246,7 +246,7 @@ pub fn handle_price_update(book: &mut PriceBook, now: Instant, event: MarketEven
     if book.slots.get(index).is_none_or(Option::is_none) {
         book.adopt(id);
     }
-    let Some(slot) = book.slots.get_mut(index).and_then(Option::as_deref_mut).filter(|slot| slot.wants(feed)) else {
+    let Some(slot) = book.slots.get_mut(index).and_then(Option::as_mut).filter(|slot| slot.wants(feed)) else {
         book.counts.unwanted += 1;
         return;
     };
