@@ -19,7 +19,7 @@ use crate::model::{MarketEvent, Timestamp};
 use crate::runtime::{StopKind, StopToken, wall_now};
 
 /// Some milliseconds of a venue at its fastest: the lane evens out the turns of two threads, it is no store.
-pub const PRICE_LANE: usize = 16;
+pub const PRICE_LANE: usize = 8;
 pub const ORDER_LANE: usize = 10_000;
 /// Emptied batches on their way back to the producers.
 const EMPTIES: usize = 2 * PRICE_LANE;

@@ -23,14 +23,15 @@ use crate::net::{Interest, Readiness, wait_ready};
 use crate::observe::{Counter, Gauge};
 use crate::runtime::{StopToken, Threads};
 
-/// Some 1,500 messages: enough to keep Redis busy over a turn of the handler, little enough to be folded rather than sent late.
-const MAX_UNSENT: usize = 256 * 1024;
+/// Some 700 messages beside what the socket holds: enough to go on with when it takes again, little enough to stay in the
+/// processor's caches.
+const MAX_UNSENT: usize = 128 * 1024;
 /// No reply for so long while one is due, and the connection is given up. A slow Redis that goes on answering is kept.
 const ANSWER_WITHIN: Duration = Duration::from_secs(1);
 /// How often we ask whether we still talk to a master: a demoted one takes PUBLISH without a word.
 const ASK_ROLE_EVERY: Duration = Duration::from_secs(1);
 /// Sent bytes are moved out of the buffer once they are this many, if not sooner by its running empty.
-const COMPACT_AT: usize = 128 * 1024;
+const COMPACT_AT: usize = 64 * 1024;
 
 /// What one outlet did, for metrics and status.
 #[derive(Debug, Default)]
