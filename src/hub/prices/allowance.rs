@@ -23,6 +23,10 @@ impl Allowance {
         self.lifted = true;
     }
 
+    pub fn is_lifted(&self) -> bool {
+        self.lifted
+    }
+
     /// True when one more may be done.
     pub fn take(&mut self, now: Instant) -> bool {
         if self.left == 0 {

@@ -18,6 +18,8 @@ use crate::model::{Fact, Feed, MarketEvent, MarketKind, SymbolId, TimeText, Time
 
 /// How often a symbol's last values are written at most.
 pub const SNAPSHOT_EVERY: Duration = Duration::from_millis(250);
+/// Last values are written together, this far apart: each alone would wake us and Redis between two prices.
+const SNAPSHOT_TURN: Duration = Duration::from_millis(25);
 /// How many symbols' last values are written a second: eleven thousand symbols that all move must not make last values
 /// a tenth of Redis's work.
 const SNAPSHOTS_A_SECOND: u32 = 8_000;
@@ -78,6 +80,8 @@ pub struct PriceBook {
     /// Symbols whose last values are to be written, with the time from which they may: oldest first.
     unsaved: VecDeque<(Instant, SymbolId)>,
     allowance: Allowance,
+    /// Before this no last values are written.
+    next_turn: Option<Instant>,
     times: TimeText,
     scratch: Vec<u8>,
     counts: PriceCounts,
@@ -101,6 +105,7 @@ impl PriceBook {
             facts: VecDeque::new(),
             unsaved: VecDeque::new(),
             allowance: Allowance::new(SNAPSHOTS_A_SECOND),
+            next_turn: None,
             times: TimeText::default(),
             scratch: Vec::with_capacity(512),
             counts: PriceCounts::default(),
@@ -151,6 +156,12 @@ impl PriceBook {
             let Some(id) = self.pending.pop_front() else { break };
             self.publish_pending(now, id, out);
         }
+        if self.next_turn.is_none_or(|turn| turn <= now) {
+            self.save_what_is_due(now, out);
+        }
+    }
+
+    fn save_what_is_due(&mut self, now: Instant, out: &mut Outbox<'_>) {
         while out.has_room()
             && let Some((due, id)) = self.unsaved.front().copied()
             && due <= now
@@ -158,6 +169,7 @@ impl PriceBook {
         {
             self.unsaved.pop_front();
             self.save(id, out);
+            self.next_turn = (!self.allowance.is_lifted()).then_some(now + SNAPSHOT_TURN);
         }
     }
 
@@ -168,13 +180,16 @@ impl PriceBook {
 
     /// When the next last value is to be written.
     pub fn next_due(&self) -> Option<Instant> {
-        self.unsaved.front().map(|(due, _)| self.allowance.not_before(*due))
+        let (due, _) = self.unsaved.front()?;
+        let due = self.allowance.not_before(*due);
+        Some(self.next_turn.map_or(due, |turn| turn.max(due)))
     }
 
     /// At the end everything unsaved is due.
     pub fn save_all_at(&mut self, now: Instant) {
         self.unsaved.iter_mut().for_each(|(due, _)| *due = now);
         self.allowance.lift();
+        self.next_turn = None;
     }
 
     /// Redis may have lost every last value: write them again.
