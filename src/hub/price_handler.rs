@@ -88,14 +88,18 @@ impl PriceHandler {
             self.heartbeat.beat_at(now);
             self.serve_control(now);
             match self.next_item() {
-                Ok(item) if self.may_take(&item, now) => {
-                    self.take(item, now);
-                    self.take_more(now);
-                    self.serve_redis(now);
-                }
                 Ok(item) => {
-                    self.serve_redis(now);
-                    self.wait_for_room(item, now);
+                    if !self.outlet.has_room() {
+                        // It may have been made since we looked last.
+                        self.serve_redis(now);
+                    }
+                    if self.may_take(&item, now) {
+                        self.take(item, now);
+                        self.take_more(now);
+                        self.serve_redis(now);
+                    } else {
+                        self.wait_for_room(item, now);
+                    }
                 }
                 Err(TryRecvError::Disconnected) => break,
                 Err(TryRecvError::Empty) => {
@@ -127,9 +131,7 @@ impl PriceHandler {
     fn wait_for_room(&mut self, item: PriceItem, now: Instant) {
         let late = if let PriceItem::Batch(batch) = &item { batch.read + LATE } else { now };
         self.held = Some(item);
-        if !self.outlet.has_room() {
-            self.leave_redis_alone(late.min(now + PRESSURE_TURN));
-        }
+        self.leave_redis_alone(late.min(now + PRESSURE_TURN));
     }
 
     fn leave_redis_alone(&mut self, until: Instant) {
@@ -198,7 +200,7 @@ impl PriceHandler {
         let commands = out.commands();
         if commands > 0 {
             self.outlet.queued(commands);
-            self.outlet.pump(now);
+            self.stats.errors.add(self.outlet.pump(now).errors);
             self.stats.add(self.book.take_counts());
         }
     }
@@ -211,7 +213,8 @@ impl PriceHandler {
             return true;
         }
         let mut deadline = self.outlet.next_deadline().min(now + BEAT);
-        if self.outlet.is_up() {
+        // Without room nothing that is due can be written, and replies make room.
+        if self.outlet.has_room() {
             deadline = self.book.next_due().map_or(deadline, |due| due.min(deadline));
         }
         let patience = deadline.saturating_duration_since(now);

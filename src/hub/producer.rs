@@ -26,6 +26,8 @@ const CLOSE_WITHIN: Duration = Duration::from_millis(200);
 const REFUSED_RECHECK: Duration = Duration::from_secs(600);
 /// The longest sleep, so that a clock that went wrong cannot put a producer to sleep for good.
 const LONGEST_SLEEP: Duration = Duration::from_secs(1);
+/// What is newly wanted waits no longer, however much there is to read.
+const WANTS_WITHIN: Duration = Duration::from_millis(50);
 /// What is read in one go before it is handed on: frames, and events once they are that many.
 const READ_BURST: usize = 256;
 const EVENT_BURST: usize = 256;
@@ -138,6 +140,7 @@ impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
         self.take_wants(Instant::now());
         self.act(token)?;
         self.board.cycle_ended(Instant::now());
+        let mut wants_taken = Instant::now();
         loop {
             if !token.is_running() {
                 return Err(Over::Stopped);
@@ -152,8 +155,11 @@ impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
             if self.session.state() == StreamState::Streaming {
                 self.backoff.succeeded(now);
             }
-            if !more && self.sleep(now, token)? {
-                self.take_wants(Instant::now());
+            let woken = !more && self.sleep(now, token)?;
+            // Under a flood there is no sleep to be woken from.
+            if woken || now.saturating_duration_since(wants_taken) >= WANTS_WITHIN {
+                wants_taken = Instant::now();
+                self.take_wants(wants_taken);
                 self.act(token)?;
             }
         }
@@ -172,6 +178,7 @@ impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
                 }
                 Err(error) => {
                     // What came before the end still counts.
+                    self.board.heard(heard, wall_now());
                     let _ = self.act(token);
                     return Err(Over::reconnect(read_failure(&error)));
                 }
@@ -189,6 +196,7 @@ impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
                     let cause = frame
                         .as_ref()
                         .map_or_else(|| "the venue closed the connection".to_owned(), |f| format!("the venue closed the connection with code {}", f.code));
+                    self.board.heard(heard, wall_now());
                     let _ = self.act(token);
                     return Err(Over::reconnect(cause));
                 }
@@ -198,9 +206,7 @@ impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
                 break;
             }
         }
-        if heard > 0 {
-            self.board.heard(heard, wall_now());
-        }
+        self.board.heard(heard, wall_now());
         self.act(token)?;
         Ok(more)
     }

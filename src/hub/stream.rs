@@ -154,6 +154,9 @@ impl StreamBoard {
     }
 
     pub fn heard(&self, messages: u64, at: Timestamp) {
+        if messages == 0 {
+            return;
+        }
         self.stats.messages.add(messages);
         self.stats.last_message_ms.store(at.millis(), Ordering::Relaxed);
     }

@@ -85,7 +85,7 @@ impl TimeText {
             put(&mut self.text[17..19], of_day % 60);
         }
         // With a one before them the nine decimals keep their zeros.
-        let nanos = NANOS + at.0 - second * NANOS;
+        let nanos = NANOS + at.0.rem_euclid(NANOS);
         self.text[20..29].copy_from_slice(&itoa::Buffer::new().format(nanos).as_bytes()[1..]);
         out.extend_from_slice(&self.text);
     }
@@ -248,9 +248,16 @@ mod tests {
         }
     }
 
+    #[test]
+    fn the_first_and_the_last_time_can_be_written() {
+        for (nanos, text) in [(i64::MAX, "2262-04-11T23:47:16.854775807Z"), (-1, "1969-12-31T23:59:59.999999999Z")] {
+            assert_eq!(Timestamp::from_nanos(nanos).to_string(), text);
+        }
+    }
+
     proptest! {
         #[test]
-        fn what_is_written_reads_back(nanos in 0i64..9_200_000_000_000_000_000) {
+        fn what_is_written_reads_back(nanos in 0i64..9_214_646_400_000_000_000) {
             let time = Timestamp::from_nanos(nanos);
             prop_assert_eq!(time.to_string().parse::<Timestamp>(), Ok(time));
         }

@@ -91,8 +91,12 @@ impl Slot {
         self.interest = interest;
         self.ticker_heads = Heads::default();
         self.typed_heads = Heads::default();
+        let (price, quote) = (self.wants(Feed::Price), self.wants(Feed::Quote));
+        if let Some(waiting) = &mut self.pending {
+            waiting.trade.take_if(|_| !price);
+            waiting.quote.take_if(|_| !quote);
+        }
         if interest.feeds().is_empty() {
-            self.pending = None;
             self.mark_stale();
         }
     }

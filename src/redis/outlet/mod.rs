@@ -142,7 +142,7 @@ impl Outlet {
         self.trouble.as_ref()
     }
 
-    /// Takes a link that is ready, writes what the socket takes, reads what replies there are. Never blocks.
+    /// Takes a link that is ready, writes what the socket takes, reads replies when it is time to. Never blocks.
     pub fn pump(&mut self, now: Instant) -> Pumped {
         self.last_pump = now;
         let mut pumped = Pumped::default();

@@ -36,7 +36,7 @@ pub(super) struct Up {
     pub ask_role_at: Instant,
     /// Since when we wait for the next reply.
     pub waiting_since: Option<Instant>,
-    /// The last pump left input unread.
+    /// The last read left input unread.
     pub more_input: bool,
     /// The next pump reads, whatever there is.
     pub look: bool,

@@ -346,7 +346,8 @@ impl Book {
             return;
         }
         let theirs = self.read(lists, hands);
-        let missing = self.wanted.keys().cloned().map(Ticker::One).filter(|ticker| !theirs.contains_key(ticker) && !self.target(ticker).is_empty());
+        let tickers = std::iter::once(Ticker::All).chain(self.wanted.keys().cloned().map(Ticker::One));
+        let missing = tickers.filter(|ticker| !theirs.contains_key(ticker) && !self.target(ticker).is_empty());
         let differing = theirs.iter().filter(|(ticker, channels)| self.target(ticker) != **channels).map(|(ticker, _)| ticker.clone());
         let wrong: BTreeSet<Ticker> = missing.chain(differing).collect();
         self.held.clear();

@@ -212,6 +212,17 @@ fn a_symbol_with_feeds_that_the_market_lacks_is_refused() {
 }
 
 #[test]
+fn a_wildcard_that_the_venue_does_not_list_is_asked_for_once_more() {
+    let mut desk = Desk::of(Market::Stocks, Codec::Json, price()).live();
+    assert_eq!(desk.sent(), [json!({"action": "subscribe", "trades": ["*"]})]);
+    desk.acks(&[]);
+    assert_eq!(desk.sent(), [json!({"action": "subscribe", "trades": ["*"]})]);
+    desk.acks(&[]);
+    assert!(desk.sent().is_empty());
+    assert_eq!(oddities(&mut desk), 1);
+}
+
+#[test]
 fn the_wildcard_brings_symbols_without_names() {
     let mut desk = Desk::of(Market::Stocks, Codec::Json, price());
     desk.want(&[want("AAPL", 1, feeds(&[Feed::Price, Feed::Quote]))]);
