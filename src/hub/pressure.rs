@@ -1,7 +1,7 @@
 //! When a burst may wait for Redis, whole and in order, and when it has to be folded. Pure.
 //!
 //! While Redis keeps up, it is given every update. What it cannot take at once waits on the lane as long as nothing in it
-//! is late. Then we are *pressed*: the lane is drained whatever Redis does, until it has run empty and nothing folded is left.
+//! is late. Then we are *pressed*: the lane is drained whatever Redis does, until Redis has taken everything for a second.
 
 use std::time::{Duration, Instant};
 
@@ -11,9 +11,13 @@ pub(super) const LATE: Duration = Duration::from_millis(100);
 /// late on our side. It is folded for before the venue drops us as a slow reader.
 const BEHIND: Duration = Duration::from_secs(5);
 
+/// How long Redis must have had room before a burst may wait again. Without it an overload that lasts would make the venue
+/// wait for the next late update, again and again.
+const CALM: Duration = Duration::from_secs(1);
+
 #[derive(Debug, Default)]
 pub(super) struct Pressure {
-    pressed: bool,
+    pressed_until: Option<Instant>,
     /// Since when the lane has not run empty.
     busy_since: Option<Instant>,
 }
@@ -35,18 +39,20 @@ impl Pressure {
             return true;
         }
         let late = now.saturating_duration_since(read) >= LATE;
-        self.pressed |= late || busy >= BEHIND || way == Way::Down;
-        self.pressed
+        let pressed = self.is_pressed(now) || late || busy >= BEHIND || way == Way::Down;
+        if pressed {
+            self.pressed_until = Some(now + CALM);
+        }
+        pressed
     }
 
-    pub fn is_pressed(&self) -> bool {
-        self.pressed
+    pub fn is_pressed(&self, now: Instant) -> bool {
+        self.pressed_until.is_some_and(|until| now < until)
     }
 
-    /// The lane has run empty; `folded` says that something still waits for room.
-    pub fn ran_empty(&mut self, folded: bool) {
+    /// The lane has run empty.
+    pub fn ran_empty(&mut self) {
         self.busy_since = None;
-        self.pressed &= folded;
     }
 }
 
@@ -65,16 +71,18 @@ mod tests {
         assert!(!pressure.may_take(start, Way::Full, at(start, 99)), "not late yet");
         assert!(pressure.may_take(start, Way::Full, at(start, 100)));
         assert!(pressure.may_take(at(start, 100), Way::Full, at(start, 100)), "once pressed, the lane is drained");
-        pressure.ran_empty(true);
-        assert!(pressure.is_pressed(), "folded values still wait");
-        pressure.ran_empty(false);
-        assert!(!pressure.may_take(at(start, 101), Way::Full, at(start, 101)), "the next burst waits again");
+        pressure.ran_empty();
+        for ms in (200..3_000).step_by(400) {
+            assert!(pressure.may_take(at(start, ms), Way::Open, at(start, ms)));
+            assert!(pressure.may_take(at(start, ms), Way::Full, at(start, ms)), "an overload that lasts makes nobody wait");
+        }
+        assert!(!pressure.may_take(at(start, 4_000), Way::Full, at(start, 4_000)), "after a second of calm the next burst waits");
     }
 
     #[test]
     fn without_a_connection_nothing_waits() {
         let (mut pressure, now) = (Pressure::default(), Instant::now());
-        assert!(pressure.may_take(now, Way::Down, now) && pressure.is_pressed());
+        assert!(pressure.may_take(now, Way::Down, now) && pressure.is_pressed(now));
     }
 
     #[test]
@@ -85,7 +93,7 @@ mod tests {
             assert!(pressure.may_take(at(start, ms), Way::Open, at(start, ms)));
         }
         assert!(pressure.may_take(at(start, 5_000), Way::Full, at(start, 5_000)));
-        pressure.ran_empty(false);
-        assert!(!pressure.may_take(at(start, 5_010), Way::Full, at(start, 5_010)));
+        pressure.ran_empty();
+        assert!(!pressure.may_take(at(start, 6_000), Way::Full, at(start, 6_000)));
     }
 }

@@ -103,7 +103,7 @@ impl PriceHandler {
                 }
                 Err(TryRecvError::Disconnected) => break,
                 Err(TryRecvError::Empty) => {
-                    self.pressure.ran_empty(self.book.is_waiting());
+                    self.pressure.ran_empty();
                     self.serve_redis(now);
                     if !self.wait() {
                         break;
@@ -143,7 +143,7 @@ impl PriceHandler {
     /// What more lies on the lane, until the outgoing buffer is worth a write.
     fn take_more(&mut self, now: Instant) {
         for _ in 1..BATCH_BURST {
-            if self.outlet.unsent() >= OUTBOX_BYTES || !(self.pressure.is_pressed() || self.outlet.has_room()) {
+            if self.outlet.unsent() >= OUTBOX_BYTES || !(self.pressure.is_pressed(now) || self.outlet.has_room()) {
                 break;
             }
             let Ok(item) = self.lane.items.try_recv() else { break };
