@@ -29,7 +29,7 @@ pub fn measure(criterion: &mut Criterion) {
                 let start = Instant::now();
                 for _ in 0..batches {
                     events.extend_from_slice(&batch);
-                    sink.deliver(&mut events, &token);
+                    sink.deliver(&mut events, start, &token);
                 }
                 drop((sink, entry));
                 taker.join().unwrap();
@@ -56,7 +56,7 @@ pub fn measure(criterion: &mut Criterion) {
             let start = Instant::now();
             for _ in 0..rounds {
                 events.extend_from_slice(&batch);
-                sink.deliver(&mut events, &token);
+                sink.deliver(&mut events, start, &token);
                 answers.recv().unwrap();
             }
             let took = start.elapsed();

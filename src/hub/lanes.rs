@@ -37,8 +37,10 @@ pub enum PriceItem {
 #[derive(Debug)]
 pub struct PriceBatch {
     pub events: Vec<MarketEvent>,
-    /// When it was handed over: how late it is follows from that.
+    /// When it was handed over.
     pub read: Instant,
+    /// Nothing in it had come before.
+    pub since: Instant,
 }
 
 /// What travels on the order lane.
@@ -84,10 +86,10 @@ impl PriceLaneEntry {
 }
 
 impl Sink<MarketEvent> for PriceSink {
-    fn deliver(&mut self, events: &mut Vec<MarketEvent>, _token: &StopToken) {
+    fn deliver(&mut self, events: &mut Vec<MarketEvent>, since: Instant, _token: &StopToken) {
         let empty = self.empties.try_recv().unwrap_or_default();
         // The lane is closed only when the handler has died, and then the process ends.
-        let batch = PriceBatch { events: std::mem::replace(events, empty), read: Instant::now() };
+        let batch = PriceBatch { events: std::mem::replace(events, empty), read: Instant::now(), since };
         let _ = self.lane.send(PriceItem::Batch(batch));
     }
 
@@ -110,7 +112,7 @@ impl OrderSink {
 }
 
 impl Sink<OrderEvent> for OrderSink {
-    fn deliver(&mut self, events: &mut Vec<OrderEvent>, token: &StopToken) {
+    fn deliver(&mut self, events: &mut Vec<OrderEvent>, _since: Instant, token: &StopToken) {
         let account_id = self.account.known_id().unwrap_or_else(|| self.account.name().clone());
         let received = wall_now();
         for event in events.drain(..) {

@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, TryRecvError, select};
 
 use super::lanes::{PriceBatch, PriceItem, PriceLane};
-use super::pressure::{LATE, Pressure, Way};
+use super::pressure::{LATE, Pressure, Waited, Way};
 use super::prices::{NameOf, Outbox, PriceBook, PriceCounts, StreamId, handle_price_update};
 use super::registry::Interest;
 use crate::model::SymbolId;
@@ -103,7 +103,6 @@ impl PriceHandler {
                 }
                 Err(TryRecvError::Disconnected) => break,
                 Err(TryRecvError::Empty) => {
-                    self.pressure.ran_empty();
                     self.serve_redis(now);
                     if !self.wait() {
                         break;
@@ -122,10 +121,12 @@ impl PriceHandler {
         let PriceItem::Batch(batch) = item else { return true };
         let way = match () {
             () if self.outlet.has_room() => Way::Open,
-            () if self.outlet.is_up() => Way::Full,
-            () => Way::Down,
+            () if !self.outlet.is_up() => Way::Down,
+            () if self.outlet.is_swift() => Way::Full,
+            () => Way::Slow,
         };
-        self.pressure.may_take(batch.read, way, now)
+        let waited = Waited { on_the_lane: now.saturating_duration_since(batch.read), in_all: now.saturating_duration_since(batch.since) };
+        self.pressure.may_take(waited, way, now)
     }
 
     fn wait_for_room(&mut self, item: PriceItem, now: Instant) {

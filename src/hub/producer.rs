@@ -34,8 +34,9 @@ const EVENT_BURST: usize = 256;
 
 /// Where a producer's events go.
 pub trait Sink<E>: Send + 'static {
-    /// Takes all events out of the vector. May wait for room, but not beyond a stop.
-    fn deliver(&mut self, events: &mut Vec<E>, token: &StopToken);
+    /// Takes all events out of the vector. May wait for room, but not beyond a stop. Nothing among them had come before
+    /// `since`: then the socket was read empty, or woke us after that.
+    fn deliver(&mut self, events: &mut Vec<E>, since: Instant, token: &StopToken);
 
     /// The connection is gone: what was known may be stale.
     fn lost(&mut self) {}
@@ -72,6 +73,8 @@ struct Connection {
     pinged: Option<Instant>,
     /// Since when the socket has not taken everything.
     unsent_since: Option<Instant>,
+    /// When it last had something to read after it had nothing.
+    reading_since: Instant,
 }
 
 /// Why a connection is over.
@@ -128,7 +131,7 @@ impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
         let socket = open_websocket(&self.dialer, &self.place.endpoint, self.place.headers, UPGRADE_WITHIN, token).map_err(open_failure)?;
         let now = Instant::now();
         self.board.stats.connects.add(1);
-        self.connection = Some(Connection { socket, last_heard: now, pinged: None, unsent_since: None });
+        self.connection = Some(Connection { socket, last_heard: now, pinged: None, unsent_since: None, reading_since: now });
         self.take_wants(now);
         self.session.opened(now, &mut self.effects);
         self.act(token)
@@ -223,7 +226,8 @@ impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
         }
         if !self.effects.events.is_empty() {
             stats.events.add(self.effects.events.len() as u64);
-            self.sink.deliver(&mut self.effects.events, token);
+            let since = self.connection.as_ref().map_or_else(Instant::now, |connection| connection.reading_since);
+            self.sink.deliver(&mut self.effects.events, since, token);
         }
         for notice in self.effects.notices.drain(..) {
             match notice {
@@ -283,12 +287,13 @@ impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
 
     /// Waits for the socket, a wake-up or the next deadline; true after a wake-up.
     fn sleep(&mut self, now: Instant, token: &StopToken) -> Result<bool, Over> {
-        let Some(connection) = self.connection.as_ref() else { return Ok(false) };
+        let Some(connection) = self.connection.as_mut() else { return Ok(false) };
         let session = self.session.deadline();
         let deadline = [Some(now + LONGEST_SLEEP), session, Some(connection.next_deadline())].into_iter().flatten().min().unwrap_or(now + LONGEST_SLEEP);
         let interest = if connection.unsent_since.is_some() { Interest::ReadWrite } else { Interest::Read };
         let ready = wait_ready(connection.socket.get_ref(), interest, token, deadline)
             .map_err(|error| Over::reconnect(format!("cannot wait for the socket: {error}")))?;
+        connection.reading_since = Instant::now();
         if ready.woken {
             token.clear_wake();
         }
@@ -352,7 +357,7 @@ impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
             }
         }
         if !self.effects.events.is_empty() {
-            self.sink.deliver(&mut self.effects.events, token);
+            self.sink.deliver(&mut self.effects.events, connection.reading_since, token);
         }
         connection.socket.get_ref().get_ref().shutdown();
     }

@@ -147,7 +147,7 @@ impl PricePath {
         drop(message);
         let mut events = Vec::new();
         self.counts[Stage::Lane as usize] += measure(|| {
-            self.sink.deliver(&mut self.effects.events, &self.token);
+            self.sink.deliver(&mut self.effects.events, now, &self.token);
             let PriceItem::Batch(batch) = self.lane.items.try_recv().unwrap() else { panic!("a batch was delivered") };
             events = batch.events;
         });

@@ -111,6 +111,11 @@ impl Outlet {
         self.up.as_ref().is_some_and(|up| up.keeps_up(self.last_pump)) && self.unsent() < MAX_UNSENT
     }
 
+    /// Redis answers within a few milliseconds, as of the last pump.
+    pub fn is_swift(&self) -> bool {
+        self.up.as_ref().is_some_and(|up| up.is_swift(self.last_pump))
+    }
+
     /// Append RESP commands here (see `redis::resp`), then say how many with [`Outlet::queued`] before the next pump.
     /// What is appended while the outlet is down is thrown away.
     pub fn buffer(&mut self) -> &mut Vec<u8> {

@@ -16,9 +16,11 @@ use crate::redis::resp::{Reply, RespError};
 /// busier, and pushes everything else out of the processor's caches.
 const MAX_UNANSWERED: u64 = 12_288;
 /// Commands this old without an answer show that Redis is slower than we are, and that more would only wait longer ...
-const SWIFT: Duration = Duration::from_millis(25);
+const OLDEST: Duration = Duration::from_millis(25);
 /// ... but so many may always be on their way, or each pause of Redis would fold what a calm market brings.
 const ALWAYS_UNANSWERED: u64 = 4_096;
+/// A Redis that has at most a few listeners to serve answers all that may be on its way to it within this.
+const SWIFT: Duration = Duration::from_millis(20);
 /// Replies are read together: when there are so many of them, or after so long, or when they make room.
 const READ_AFTER: u64 = 512;
 pub(super) const READ_EVERY: Duration = Duration::from_millis(10);
@@ -63,7 +65,11 @@ impl Up {
     }
 
     pub fn keeps_up(&self, now: Instant) -> bool {
-        self.unanswered < ALWAYS_UNANSWERED || (self.unanswered < MAX_UNANSWERED && self.ages.oldest(now) < SWIFT)
+        self.unanswered < ALWAYS_UNANSWERED || (self.unanswered < MAX_UNANSWERED && self.ages.oldest(now) < OLDEST)
+    }
+
+    pub fn is_swift(&self, now: Instant) -> bool {
+        self.ages.oldest(now) < SWIFT
     }
 
     pub fn should_read(&self, now: Instant) -> bool {
