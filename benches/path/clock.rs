@@ -4,6 +4,8 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use alpaca_broker::model::{TimeText, Timestamp};
+
 pub const NS: u64 = 1_000_000_000;
 pub const RFC3339_LEN: usize = 30;
 
@@ -20,33 +22,12 @@ pub fn put_digits(out: &mut [u8], mut value: u64) {
 }
 
 /// RFC 3339 with nanoseconds, always of the same length. The whole second is kept: consecutive stamps mostly share it.
-pub struct Rfc3339 {
-    second: u64,
-    text: [u8; RFC3339_LEN],
-}
-
-impl Default for Rfc3339 {
-    fn default() -> Rfc3339 {
-        Rfc3339 { second: u64::MAX, text: *b"1970-01-01T00:00:00.000000000Z" }
-    }
-}
+#[derive(Default)]
+pub struct Rfc3339(TimeText);
 
 impl Rfc3339 {
     pub fn format(&mut self, ns: u64) -> &[u8; RFC3339_LEN] {
-        let second = ns / NS;
-        if second != self.second {
-            self.second = second;
-            let (year, month, day) = civil_from_days((second / 86_400) as i64);
-            let in_day = second % 86_400;
-            put_digits(&mut self.text[0..4], year as u64);
-            put_digits(&mut self.text[5..7], month);
-            put_digits(&mut self.text[8..10], day);
-            put_digits(&mut self.text[11..13], in_day / 3_600);
-            put_digits(&mut self.text[14..16], in_day / 60 % 60);
-            put_digits(&mut self.text[17..19], in_day % 60);
-        }
-        put_digits(&mut self.text[20..29], ns % NS);
-        &self.text
+        self.0.text(Timestamp::from_nanos(ns as i64))
     }
 }
 
@@ -83,9 +64,8 @@ impl StampReader {
     pub fn rfc3339(&mut self, text: &[u8]) -> Option<u64> {
         let prefix = text.get(..19)?;
         if prefix != self.prefix {
-            let field = |from: usize, to: usize| leading_number(&prefix[from..to]);
-            let days = days_from_civil(field(0, 4)? as i64, field(5, 7)?, field(8, 10)?);
-            self.second = days as u64 * 86_400 + field(11, 13)? * 3_600 + field(14, 16)? * 60 + field(17, 19)?;
+            let whole: Timestamp = format!("{}Z", std::str::from_utf8(prefix).ok()?).parse().ok()?;
+            self.second = whole.seconds() as u64;
             self.prefix.copy_from_slice(prefix);
         }
         let fraction = if text.get(19) == Some(&b'.') { fraction_ns(&text[20..]) } else { 0 };
@@ -110,26 +90,4 @@ fn fraction_ns(text: &[u8]) -> u64 {
         unit /= 10;
     }
     value
-}
-
-// Proleptic Gregorian calendar, on a year that starts in March so that the leap day comes last.
-fn civil_from_days(days: i64) -> (i64, u64, u64) {
-    let shifted = days + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let day_of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
-    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let march_month = (5 * day_of_year + 2) / 153;
-    let day = day_of_year - (153 * march_month + 2) / 5 + 1;
-    let month = if march_month < 10 { march_month + 3 } else { march_month - 9 };
-    (year_of_era + era * 400 + i64::from(month <= 2), month as u64, day as u64)
-}
-
-fn days_from_civil(year: i64, month: u64, day: u64) -> i64 {
-    let year = year - i64::from(month <= 2);
-    let era = year.div_euclid(400);
-    let year_of_era = year.rem_euclid(400);
-    let march_month = (month as i64 + 9) % 12;
-    let day_of_year = (153 * march_month + 2) / 5 + day as i64 - 1;
-    era * 146_097 + year_of_era * 365 + year_of_era / 4 - year_of_era / 100 + day_of_year - 719_468
 }

@@ -72,6 +72,10 @@ impl Default for TimeText {
 
 impl TimeText {
     pub fn write(&mut self, at: Timestamp, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.text(at));
+    }
+
+    pub fn text(&mut self, at: Timestamp) -> &[u8; 30] {
         let second = at.seconds();
         if second != self.second {
             self.second = second;
@@ -87,7 +91,7 @@ impl TimeText {
         // With a one before them the nine decimals keep their zeros.
         let nanos = NANOS + at.0.rem_euclid(NANOS);
         self.text[20..29].copy_from_slice(&itoa::Buffer::new().format(nanos).as_bytes()[1..]);
-        out.extend_from_slice(&self.text);
+        &self.text
     }
 }
 

@@ -207,15 +207,14 @@ impl PriceBook {
         std::mem::take(&mut self.counts)
     }
 
-    /// Gives a symbol that only the wildcard brings its slot; false without a wildcard.
-    fn adopt(&mut self, id: SymbolId) -> bool {
-        let Some((interest, name_of)) = &self.wildcard else { return false };
-        let Some(name) = name_of(id) else { return false };
+    /// Gives a symbol that only the wildcard brings its slot, if there is a wildcard.
+    fn adopt(&mut self, id: SymbolId) {
+        let Some((interest, name_of)) = &self.wildcard else { return };
+        let Some(name) = name_of(id) else { return };
         let slot = Slot::new(&name, StreamId(0), *interest, self.first_seq);
         let at = id.0 as usize;
         self.make_place(at);
         self.slots[at] = Some(slot);
-        true
     }
 
     /// Makes all tables large enough for a symbol, so that nothing grows while messages come.
