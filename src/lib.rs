@@ -5,16 +5,19 @@
 //! | layer | rooms |
 //! |---|---|
 //! | 0 | `model` |
-//! | 1 | `runtime` |
+//! | 1 | `runtime`, `calendar` |
 //! | 2 | `net` |
 //! | 3 | `events`, `contract`, `observe` |
-//! | 4 | `config` |
-//! | 5 | `exchanges`, `redis` |
-//! | 6 | `hub`, `sim` |
-//! | 7 | `cli` |
+//! | 4 | `risk` |
+//! | 5 | `config` |
+//! | 6 | `exchanges`, `redis` |
+//! | 7 | `desk`, `sim` |
+//! | 8 | `hub` |
+//! | 9 | `cli` |
 //!
 //! Siblings of one layer meet only where they are composed: in `hub/service.rs` and in `cli`.
 
+pub mod calendar;
 pub mod cli;
 pub mod config;
 pub mod contract;
@@ -25,5 +28,6 @@ pub mod model;
 pub mod net;
 pub mod observe;
 pub mod redis;
+pub mod risk;
 pub mod runtime;
 pub mod sim;

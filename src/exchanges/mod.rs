@@ -3,6 +3,17 @@
 //! Must not know Redis, bots, registrations or threads.
 
 pub mod alpaca;
+mod broker;
+mod cache;
+mod capability;
+mod error;
+mod metrics;
+pub mod paper;
 mod stream;
 
+pub use broker::{Broker, CancelOutcome, Connection};
+pub use cache::Cached;
+pub use capability::Capabilities;
+pub use error::{BrokerError, OrderAdvice};
+pub use metrics::BrokerMetrics;
 pub use stream::{Advice, Effects, Incoming, Names, Notice, Outgoing, RefusedSymbol, Session, SessionEnd, SymbolWant};

@@ -2,8 +2,18 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Low to high; those of one line are siblings and do not import each other.
-const LAYERS: [&[&str]; 8] =
-    [&["model"], &["runtime"], &["net"], &["events", "contract", "observe"], &["config"], &["exchanges", "redis"], &["hub", "sim"], &["cli"]];
+const LAYERS: [&[&str]; 10] = [
+    &["model"],
+    &["runtime", "calendar"],
+    &["net"],
+    &["events", "contract", "observe"],
+    &["risk"],
+    &["config"],
+    &["exchanges", "redis"],
+    &["desk", "sim"],
+    &["hub"],
+    &["cli"],
+];
 /// `contract` writes down what `events` carry.
 const SIBLINGS_ALLOWED: [(&str, &str); 1] = [("contract", "events")];
 

@@ -1,0 +1,101 @@
+//! The one interface in front of every venue.
+//!
+//! Blocking and object safe. What a broker reports by itself (order updates, fills, positions, health) it publishes on
+//! the [`EventBus`](crate::events::EventBus) that it was built with; an update may come before the call that caused it
+//! has returned. Must not know any venue.
+
+use std::fmt;
+
+use super::capability::Capabilities;
+use super::error::BrokerError;
+use super::metrics::BrokerMetrics;
+use crate::events::{AccountRef, OrderKey};
+use crate::model::{AccountInfo, Balance, ClientOrderId, Fill, Modification, Order, OrderRequest, Position, Symbol, Timestamp, VenueOrderId};
+use crate::risk::Approved;
+
+/// Whether a broker can be asked for anything.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connection {
+    Disconnected,
+    Connecting,
+    Connected,
+    /// Up, but something that it needs is not: the reason stands in the health.
+    Degraded,
+}
+
+impl Connection {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Connection::Disconnected => "disconnected",
+            Connection::Connecting => "connecting",
+            Connection::Connected => "connected",
+            Connection::Degraded => "degraded",
+        }
+    }
+}
+
+/// What became of the wish to cancel one order among many.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct CancelOutcome {
+    pub order: VenueOrderId,
+    pub client_order_id: ClientOrderId,
+    pub result: Result<(), BrokerError>,
+}
+
+/// One account at one venue.
+pub trait Broker: Send + Sync + fmt::Debug {
+    /// The configured name and the venue's account.
+    fn of(&self) -> AccountRef;
+
+    fn capabilities(&self) -> &Capabilities;
+
+    /// Connected already: does nothing.
+    fn connect(&self) -> Result<(), BrokerError>;
+
+    /// Open orders stay open. Disconnected already: does nothing.
+    fn disconnect(&self);
+
+    fn connection(&self) -> Connection;
+
+    /// Sends an order. The answer is its state on arrival; what follows comes as events. A name that was used before is
+    /// refused, never placed twice.
+    fn place(&self, order: Approved<OrderRequest>) -> Result<Order, BrokerError>;
+
+    /// Asks for another order in place of an open one; returns the order that will stand there.
+    fn modify(&self, order: &OrderKey, change: Approved<Modification>) -> Result<Order, BrokerError>;
+
+    /// Asks for the end of an order. `Ok` says that the venue took the wish: the end itself comes as an event, and a
+    /// fill may come first.
+    fn cancel(&self, order: &OrderKey) -> Result<(), BrokerError>;
+
+    /// Asks for the end of everything open, or of everything open of one symbol.
+    fn cancel_all(&self, symbol: Option<&Symbol>) -> Result<Vec<CancelOutcome>, BrokerError>;
+
+    /// Oldest first.
+    fn open_orders(&self) -> Result<Vec<Order>, BrokerError>;
+
+    /// `None` when the venue has never heard of it.
+    fn order(&self, order: &OrderKey) -> Result<Option<Order>, BrokerError>;
+
+    /// Many orders in one go where the venue can; in the order asked for.
+    fn orders(&self, orders: &[OrderKey]) -> Result<Vec<Option<Order>>, BrokerError> {
+        orders.iter().map(|order| self.order(order)).collect()
+    }
+
+    /// Executions after `since`, oldest first, at most `limit`.
+    fn fills(&self, since: Timestamp, limit: usize) -> Result<Vec<Fill>, BrokerError>;
+
+    /// All that is held or owed.
+    fn positions(&self) -> Result<Vec<Position>, BrokerError>;
+
+    fn position(&self, symbol: &Symbol) -> Result<Option<Position>, BrokerError> {
+        Ok(self.positions()?.into_iter().find(|position| position.symbol == *symbol))
+    }
+
+    fn account(&self) -> Result<AccountInfo, BrokerError>;
+
+    /// One entry a currency.
+    fn balances(&self) -> Result<Vec<Balance>, BrokerError>;
+
+    fn metrics(&self) -> &BrokerMetrics;
+}

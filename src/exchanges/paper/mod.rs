@@ -1,0 +1,3 @@
+//! Trading without a venue: a matching engine over prices that somebody else shows, and the broker in front of it.
+//!
+//! Must not know where the prices come from.
