@@ -17,6 +17,9 @@ pub const STATUS: &str = "broker:status";
 pub const STATUS_LEASE_MS: u64 = 5_000;
 /// Key: the kill switch.
 pub const HALT: &str = "broker:halt";
+/// Stream: what bots ask of the order desk; its consumer group is [`DESK_GROUP`].
+pub const ORDERS: &str = "broker:orders";
+pub const DESK_GROUP: &str = "desk";
 /// Hash: who wants what, `bot|exchange|symbol|feed|dialect` to the lease end in Unix milliseconds, 0 for none.
 pub const REGISTRATIONS: &str = "broker:registrations";
 /// Hash a symbol: the latest message of each type.

@@ -3,6 +3,7 @@
 //! Written down for bots in `configs/asyncapi.yaml`. Must not know the redis crate, threads or any exchange.
 
 pub mod channel;
+mod command;
 mod order;
 mod price;
 mod registration;
@@ -10,6 +11,7 @@ mod reply;
 mod status;
 
 pub use channel::{BROKER_REGISTRATION, MessageType, StreamType, get_ticker_channel, public_name};
+pub use command::{BadCommand, DefaultType, DeskCommand, HaltWord, MAX_COMMAND_BYTES, Question, Scope, Wish, decimal_text, parse_command};
 pub use order::{OrderCopies, encode_order};
 pub use price::{PriceMessage, Stamp, ticker_start, typed_start, write_snapshot, write_ticker_rest, write_typed_rest};
 pub use registration::{ANONYMOUS_BOT, Action, BadRegistration, BotName, CONFIG_BOT, RegistrationCommand, parse_registration};

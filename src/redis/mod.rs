@@ -8,6 +8,7 @@
 //! | `outlet`, `dial` | the non-blocking way out for one handler, and who dials for it |
 //! | `session` | a blocking connection of the redis crate, for the two below |
 //! | `subscriber` | what bots publish to us |
+//! | `entries` | a stream that bots write and we read, each entry acknowledged |
 //! | `control`, `backlog` | everything slow and rare, and what of it waits for Redis |
 //!
 //! Must not know markets, orders, or what the channels and keys are called.
@@ -15,6 +16,7 @@
 mod backlog;
 mod control;
 mod dial;
+mod entries;
 mod error;
 mod link;
 mod outlet;
@@ -24,6 +26,7 @@ mod session;
 mod subscriber;
 
 pub use control::{Answer, ControlCommand, ControlEvent, ControlStats, run_control};
+pub use entries::{Entry, EntryStats, StreamPlace, run_entry_reader};
 pub use error::{Pace, RedisError};
 pub use link::{Connector, LOGIN_WITHIN, Link, ServerInfo};
 pub use outlet::{Outlet, OutletStats, Pumped};

@@ -1,0 +1,96 @@
+use super::*;
+use crate::model::Money;
+
+fn parse(text: &str) -> Result<DeskCommand, BadCommand> {
+    parse_command(text.as_bytes(), DefaultType::AsPriced)
+}
+
+fn placed(fields: &str) -> Result<OrderRequest, String> {
+    let text = format!(r#"{{"action":"place","client_order_id":"b-1","symbol":"AAPL","side":"buy",{fields}}}"#);
+    match parse(&text).map_err(|bad| bad.reason)?.wish {
+        Wish::Order(Command::Place(request)) => Ok(request),
+        other => Err(format!("{other:?}")),
+    }
+}
+
+#[test]
+fn the_example_of_the_contract_is_an_order() {
+    let text = r#"{"action":"place","client_order_id":"scalper-17","exchange":"alpaca","account":"paper","symbol":"AAPL","side":"buy",
+        "type":"limit","qty":"10","limit_price":"150.00","time_in_force":"day","expires_at":"2026-11-20T15:00:00Z","reply_to":"scalper:answers"}"#;
+    let command = parse(text).unwrap();
+    assert_eq!((command.exchange.unwrap().as_str(), command.account.as_deref(), command.action), ("alpaca", Some("paper"), "place"));
+    assert_eq!((command.expires_at.unwrap().seconds(), command.reply_to.as_deref()), (1_795_186_800, Some("scalper:answers")));
+    let Wish::Order(Command::Place(request)) = command.wish else { panic!("no order") };
+    assert_eq!(request.client_order_id.bot(), Some("scalper"));
+    assert_eq!((request.kind, request.size), (OrderType::Limit { limit: "150".parse().unwrap() }, Size::Quantity("10".parse().unwrap())));
+}
+
+#[test]
+fn numbers_come_as_texts_or_as_numbers_and_keep_their_digits() {
+    assert_eq!(placed(r#""qty":0.1,"limit_price":150.10"#).unwrap().kind, OrderType::Limit { limit: "150.1".parse().unwrap() });
+    assert_eq!(placed(r#""notional":"100.5""#).unwrap().size, Size::Notional("100.5".parse::<Money>().unwrap()));
+    assert_eq!(placed(r#""qty":1e2"#).unwrap().size, Size::Quantity("100".parse().unwrap()));
+    assert_eq!(placed(r#""qty":0.12345678901"#).unwrap_err(), "qty has more than 9 decimals");
+    assert_eq!(placed(r#""qty":"-1""#).unwrap_err(), "qty must be above zero");
+}
+
+#[test]
+fn an_order_without_a_type_is_what_its_prices_say() {
+    let kind = |fields: &str| placed(&format!(r#""qty":1{fields}"#)).unwrap().kind.as_str();
+    assert_eq!(kind(""), "market");
+    assert_eq!(kind(r#","limit_price":1"#), "limit");
+    assert_eq!(kind(r#","stop_price":1"#), "stop");
+    assert_eq!(kind(r#","stop_price":1,"limit_price":2"#), "stop_limit");
+    assert_eq!(kind(r#","trail_percent":1"#), "trailing_stop");
+    let typed = |default| parse_command(br#"{"action":"place","client_order_id":"b-1","symbol":"A","side":"buy","qty":1}"#, default);
+    assert!(typed(DefaultType::Market).is_ok());
+    assert_eq!(typed(DefaultType::Limit).unwrap_err().reason, "limit_price is missing");
+}
+
+#[test]
+fn what_does_not_fit_is_refused_in_words() {
+    for (fields, reason) in [
+        (r#""type":"limit""#, "qty or notional is missing"),
+        (r#""qty":1,"notional":1"#, "qty and notional are both given; one of them is enough"),
+        (r#""qty":1,"type":"limit""#, "limit_price is missing"),
+        (r#""qty":1,"type":"market","limit_price":1"#, "limit_price does not belong to a market order"),
+        (r#""qty":1,"type":"limit","limit_price":1,"stop_price":1"#, "stop_price does not belong to a limit order"),
+        (r#""qty":1,"type":"iceberg""#, "type is none of market, limit, stop, stop_limit, trailing_stop"),
+        (r#""qty":1,"time_in_force":"gtd""#, "time_in_force is none of day, gtc, ioc, fok, opg, cls"),
+        (r#""qty":1,"order_class":"bracket""#, "a bracket needs take_profit and stop_loss"),
+        (r#""qty":1,"take_profit":{"limit_price":2}"#, "take_profit and stop_loss need the order_class bracket, oco or oto"),
+        (r#""qty":1,"order_class":"bracket","take_profit":{},"stop_loss":{"stop_price":1}"#, "take_profit.limit_price is missing"),
+        (r#""qty":1,"trail_price":1,"trail_percent":1"#, "trail_price and trail_percent are both given; one of them is enough"),
+    ] {
+        assert_eq!(placed(fields).unwrap_err(), reason);
+    }
+    assert_eq!(parse(r#"{"action":"sell everything"}"#).unwrap_err().reason, format!("the action is none of {}", ACTIONS.join(", ")));
+    assert_eq!(parse(r#"{"action":"cancel"}"#).unwrap_err().reason, "client_order_id or order_id is missing");
+    assert_eq!(parse(r#"{"action":"place","client_order_id":"a b"}"#).unwrap_err().reason, "qty or notional is missing");
+    assert!(parse(&"x".repeat(20_000)).unwrap_err().reason.contains("at most 16384 bytes"));
+    assert!(parse("[").unwrap_err().reason.starts_with("not a command"));
+}
+
+#[test]
+fn a_refused_command_still_says_whom_to_answer() {
+    let bad = parse(r#"{"action":"place","client_order_id":"b-7","reply_to":"b:answers","qty":"x"}"#).unwrap_err();
+    assert_eq!((bad.client_order_id.as_deref(), bad.reply_to.as_deref(), bad.action.as_deref()), (Some("b-7"), Some("b:answers"), Some("place")));
+    let bad = parse(r#"{"action":"cancel","reply_to":"TICKER_UPDATES_AAPL"}"#).unwrap_err();
+    assert_eq!(bad.reply_to, None);
+}
+
+#[test]
+fn brackets_changes_halts_and_questions() {
+    let bracket = placed(r#""qty":1,"order_class":"bracket","take_profit":{"limit_price":"110"},"stop_loss":{"stop_price":90,"limit_price":"89.5"}"#);
+    assert_eq!(bracket.unwrap().class.as_str(), "bracket");
+    let wish = |text: &str| parse(text).map(|command| command.wish);
+    assert!(matches!(wish(r#"{"action":"modify","order_id":"o1","qty":"5"}"#), Ok(Wish::Order(Command::Modify { change, .. })) if change.quantity.is_some()));
+    assert!(wish(r#"{"action":"modify","order_id":"o1","new_client_order_id":"b-2"}"#).unwrap_err().reason.starts_with("nothing is to be changed"));
+    assert_eq!(wish(r#"{"action":"cancel_all","symbol":""}"#), Ok(Wish::Order(Command::CancelAll(None))));
+    assert_eq!(
+        wish(r#"{"action":"halt","bot":"scalper","reduce_only":true,"reason":"too\nfast"}"#),
+        Ok(Wish::Halt { scope: Scope::Bot("scalper".to_owned()), mode: HaltWord::ReduceOnly, reason: "toofast".to_owned() })
+    );
+    assert_eq!(wish(r#"{"action":"resume","scope":"all"}"#), Ok(Wish::Resume { scope: Scope::All }));
+    assert_eq!(wish(r#"{"action":"fills","limit":9999}"#), Ok(Wish::Ask(Question::Fills { since: Timestamp::default(), limit: 500 })));
+}
