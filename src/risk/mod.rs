@@ -3,5 +3,13 @@
 //! Must not know brokers, threads or any I/O: time, prices and positions are passed in.
 
 mod approved;
+mod denial;
+mod gate;
+mod halt;
+mod limits;
 
 pub use approved::Approved;
+pub use denial::{Denial, Measure, Rule};
+pub use gate::{BotUsage, Gate, Usage};
+pub use halt::{HaltBook, HaltBookError, HaltMode, HaltRecord, HaltScope, ScopeError};
+pub use limits::{Holdings, Limits, Sight};
