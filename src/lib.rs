@@ -21,6 +21,7 @@ pub mod calendar;
 pub mod cli;
 pub mod config;
 pub mod contract;
+pub mod desk;
 pub mod events;
 pub mod exchanges;
 pub mod hub;

@@ -118,7 +118,7 @@ impl AccountMemory {
             ids.insert(fingerprint(key_id), id.to_owned());
             serde_json::to_vec_pretty(&*ids).unwrap_or_default()
         };
-        if let Err(error) = super::files::replace(&self.file, &json) {
+        if let Err(error) = crate::runtime::files::replace(&self.file, &json) {
             log::warn!("cannot remember the account in {}: {error}; it will be asked for at the next start", self.file.display());
         }
     }

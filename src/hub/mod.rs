@@ -3,7 +3,6 @@
 //! Must not know how a venue spells anything (`exchanges`), how Redis is reached (`redis`), or the command line.
 
 mod accounts;
-mod files;
 mod lanes;
 mod order_handler;
 mod orders;

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use super::files;
 use super::pages::Showcase;
 use super::registry::Registry;
 use crate::config::{Config, RedisPlace};
@@ -125,7 +124,7 @@ impl Reporter {
         let redis = address_for_others(&self.config.redis.place, self.config.redis.db);
         let endpoint = serde_json::json!({"redis": redis, "http": http, "pid": std::process::id(), "epoch": self.started.millis()});
         let file = self.endpoint_file();
-        if let Err(error) = files::replace(&file, endpoint.to_string().as_bytes()) {
+        if let Err(error) = crate::runtime::files::replace(&file, endpoint.to_string().as_bytes()) {
             log::warn!("cannot write {}: {error}; other shells need --redis to find this broker", file.display());
         }
     }

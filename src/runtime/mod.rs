@@ -4,6 +4,7 @@
 
 mod backoff;
 mod clock;
+pub mod files;
 mod lifecycle;
 mod secret;
 mod stop;

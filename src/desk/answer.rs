@@ -1,0 +1,246 @@
+//! What the desk answers on `reply_to`: one message a command.
+//!
+//! Must not know how an answer travels.
+
+use serde::Serialize;
+use serde_json::value::RawValue;
+
+use crate::contract::decimal_text;
+use crate::exchanges::{BrokerError, CancelOutcome, OrderAdvice};
+use crate::model::{AccountInfo, Balance, Fill, Position};
+use crate::risk::Denial;
+
+/// What became of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The venue took it, or the question is answered.
+    Accepted,
+    /// Refused by the venue.
+    Rejected,
+    /// Refused by us; nothing was sent.
+    Denied,
+    /// Nobody knows yet.
+    Unknown,
+}
+
+/// The answer to one command.
+#[derive(Debug, Serialize)]
+pub struct Answer {
+    #[serde(rename = "type")]
+    pub kind: &'static str,
+    pub action: String,
+    pub result: Verdict,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub broker: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client_order_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// The rule that denied it, and where its limit is configured.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rule: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub config_key: Option<&'static str>,
+    /// `retry`, `retry_after`, `reconnect`, `fix_request`, `look_up` or `stop`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advice: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_after_ms: Option<u64>,
+    /// The order that it is about, as its venue keeps it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub order: Option<Box<RawValue>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub orders: Option<Vec<Box<RawValue>>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub canceled: Option<Vec<CanceledView>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fills: Option<Vec<FillView>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub positions: Option<Vec<PositionView>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub account: Option<AccountView>,
+    /// The order had been placed before under this name: this is what became of it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub repeated: bool,
+}
+
+#[derive(Debug, Serialize)]
+pub struct CanceledView {
+    order_id: String,
+    client_order_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+pub struct FillView {
+    execution_id: String,
+    order_id: String,
+    client_order_id: String,
+    symbol: String,
+    side: &'static str,
+    price: String,
+    qty: String,
+    fees: String,
+    position_qty: String,
+    timestamp: String,
+}
+
+#[derive(Debug, Serialize)]
+pub struct PositionView {
+    symbol: String,
+    qty: String,
+    avg_entry_price: Option<String>,
+    cost_basis: String,
+    market_value: String,
+    current_price: Option<String>,
+    unrealized_pl: String,
+    realized_pl: String,
+}
+
+#[derive(Debug, Serialize)]
+pub struct AccountView {
+    id: String,
+    currency: String,
+    cash: String,
+    equity: String,
+    buying_power: String,
+    long_market_value: String,
+    short_market_value: String,
+    realized_pl: String,
+    unrealized_pl: String,
+    fees: String,
+    equity_at_open: String,
+    balances: Vec<BalanceView>,
+}
+
+#[derive(Debug, Serialize)]
+struct BalanceView {
+    currency: String,
+    total: String,
+    available: String,
+}
+
+impl Answer {
+    pub fn new(action: &str, result: Verdict) -> Answer {
+        Answer {
+            kind: "order_reply",
+            action: action.to_owned(),
+            result,
+            broker: None,
+            account_id: None,
+            client_order_id: None,
+            reason: None,
+            rule: None,
+            config_key: None,
+            advice: None,
+            retry_after_ms: None,
+            order: None,
+            orders: None,
+            canceled: None,
+            fills: None,
+            positions: None,
+            account: None,
+            repeated: false,
+        }
+    }
+
+    /// Refused by us.
+    pub fn denied(action: &str, reason: impl Into<String>) -> Answer {
+        Answer { reason: Some(reason.into()), ..Answer::new(action, Verdict::Denied) }
+    }
+
+    /// Refused by the risk check.
+    pub fn denied_by(action: &str, denial: &Denial) -> Answer {
+        Answer { rule: Some(denial.rule.as_str().to_owned()), config_key: Some(denial.config_key), ..Answer::denied(action, denial.to_string()) }
+    }
+
+    /// What a broker's error means for the sender.
+    pub fn failed(action: &str, error: &BrokerError) -> Answer {
+        let result = match error {
+            BrokerError::OutcomeUnknown { .. } => Verdict::Unknown,
+            BrokerError::Rejected { .. } | BrokerError::UnknownOrder(_) | BrokerError::NotOpen(_) | BrokerError::Unauthorised { .. } => Verdict::Rejected,
+            BrokerError::Unsupported { .. } | BrokerError::DuplicateClientId(_) | BrokerError::NotConnected { .. } => Verdict::Denied,
+            BrokerError::RateLimited { .. } | BrokerError::Unavailable { .. } | BrokerError::Storage { .. } => Verdict::Denied,
+        };
+        let (advice, after) = match error.advice() {
+            OrderAdvice::Retry => ("retry", None),
+            OrderAdvice::RetryAfter(after) => ("retry_after", u64::try_from(after.as_millis()).ok()),
+            OrderAdvice::Reconnect => ("reconnect", None),
+            OrderAdvice::FixRequest => ("fix_request", None),
+            OrderAdvice::LookUp => ("look_up", None),
+            OrderAdvice::Stop => ("stop", None),
+        };
+        Answer { reason: Some(error.to_string()), advice: Some(advice), retry_after_ms: after, ..Answer::new(action, result) }
+    }
+
+    pub fn to_json(&self) -> String {
+        // A struct of texts always serialises.
+        serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+impl From<&CancelOutcome> for CanceledView {
+    fn from(outcome: &CancelOutcome) -> CanceledView {
+        CanceledView {
+            order_id: outcome.order.to_string(),
+            client_order_id: outcome.client_order_id.to_string(),
+            reason: outcome.result.as_ref().err().map(ToString::to_string),
+        }
+    }
+}
+
+impl From<&Fill> for FillView {
+    fn from(fill: &Fill) -> FillView {
+        FillView {
+            execution_id: fill.execution_id.to_string(),
+            order_id: fill.order_id.to_string(),
+            client_order_id: fill.client_order_id.to_string(),
+            symbol: fill.symbol.to_string(),
+            side: fill.side.as_str(),
+            price: decimal_text(fill.price),
+            qty: decimal_text(fill.quantity),
+            fees: decimal_text(fill.fees),
+            position_qty: decimal_text(fill.position),
+            timestamp: fill.at.to_string(),
+        }
+    }
+}
+
+impl From<&Position> for PositionView {
+    fn from(position: &Position) -> PositionView {
+        PositionView {
+            symbol: position.symbol.to_string(),
+            qty: decimal_text(position.quantity),
+            avg_entry_price: position.average_price().map(decimal_text),
+            cost_basis: decimal_text(position.cost),
+            market_value: decimal_text(position.market_value()),
+            current_price: position.mark.map(decimal_text),
+            unrealized_pl: decimal_text(position.unrealised()),
+            realized_pl: decimal_text(position.realised),
+        }
+    }
+}
+
+impl AccountView {
+    pub fn new(account: &AccountInfo, balances: &[Balance]) -> AccountView {
+        let balance = |b: &Balance| BalanceView { currency: b.currency.clone(), total: decimal_text(b.total), available: decimal_text(b.available) };
+        AccountView {
+            id: account.id.to_string(),
+            currency: account.currency.clone(),
+            cash: decimal_text(account.cash),
+            equity: decimal_text(account.equity),
+            buying_power: decimal_text(account.buying_power),
+            long_market_value: decimal_text(account.long_value),
+            short_market_value: decimal_text(account.short_value),
+            realized_pl: decimal_text(account.realised),
+            unrealized_pl: decimal_text(account.unrealised),
+            fees: decimal_text(account.fees),
+            equity_at_open: decimal_text(account.equity_at_open),
+            balances: balances.iter().map(balance).collect(),
+        }
+    }
+}

@@ -1,0 +1,30 @@
+//! The order desk: commands of bots in, through the risk check, to the brokers; answers and order updates out.
+//!
+//! | file | what |
+//! |---|---|
+//! | `desk` | one command, one answer |
+//! | `seat` | a broker with its risk gate |
+//! | `sights` | the last prices, for the check |
+//! | `halts` | halts, kept over restarts |
+//! | `pump` | what brokers tell, counted |
+//! | `workers` | the threads that carry commands out |
+//! | `answer` | what a sender reads |
+//!
+//! Must not know which brokers there are, nor how prices come.
+
+mod answer;
+#[expect(clippy::module_inception, reason = "the desk of the order desk")]
+mod desk;
+mod halts;
+mod pump;
+mod seat;
+mod sights;
+mod workers;
+
+pub use answer::{Answer, Verdict};
+pub use desk::{Desk, STALE_AFTER, WantPrices, asset_class};
+pub use halts::{HaltFile, HaltFileError};
+pub use pump::{HandOn, Pump};
+pub use seat::{Seat, SessionOf};
+pub use sights::Sights;
+pub use workers::{DeskStats, Outgoing, WORKERS, start_workers};

@@ -1,0 +1,98 @@
+//! What brokers tell, counted at the desk before anybody else hears of it.
+//!
+//! Must not know how order updates reach the bots: it hands them on.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crossbeam_channel::{never, select};
+
+use super::seat::Seat;
+use super::sights::Sights;
+use crate::events::{Event, EventBus, OrderUpdate, Subscription, Topics};
+use crate::observe::Heartbeat;
+use crate::runtime::StopToken;
+
+/// Facts that may wait here; beyond it the bus waits, then cuts us off.
+const ROOM: usize = 65_536;
+const BEAT: Duration = Duration::from_secs(1);
+
+/// Takes an order update on.
+pub type HandOn = Box<dyn FnMut(&OrderUpdate) + Send>;
+
+/// The thread that hears of everything.
+pub struct Pump {
+    pub bus: EventBus,
+    pub seats: Vec<Arc<Seat>>,
+    pub sights: Arc<Sights>,
+    pub hand_on: HandOn,
+    pub token: StopToken,
+    pub heartbeat: Heartbeat,
+}
+
+impl Pump {
+    /// Subscribes now, so that nothing is missed between this and [`Pump::run`].
+    pub fn subscribe(bus: &EventBus) -> Subscription {
+        bus.subscribe(Topics { facts: true, market: true, health: false }, ROOM)
+    }
+
+    pub fn run(mut self, mut subscription: Subscription) {
+        let no_values = never();
+        loop {
+            self.heartbeat.beat();
+            // Facts first: a price can wait.
+            while let Ok(event) = subscription.facts.try_recv() {
+                self.take(&event);
+            }
+            let values = if subscription.facts.is_empty() { &subscription.values } else { &no_values };
+            select! {
+                recv(subscription.facts) -> event => match event {
+                    Ok(event) => self.take(&event),
+                    Err(_) => match self.begin_again() {
+                        Some(fresh) => subscription = fresh,
+                        None => return,
+                    },
+                },
+                recv(values) -> event => if let Ok(event) = event { self.take(&event) },
+                recv(self.token.channel()) -> _ => {
+                    subscription.facts.try_iter().for_each(|event| self.take(&event));
+                    return;
+                }
+                default(BEAT) => {}
+            }
+        }
+    }
+
+    fn take(&mut self, event: &Event) {
+        match event {
+            Event::Market(market) => self.sights.see(market),
+            Event::OrderUpdated(update) => {
+                if let Some(seat) = self.seats.iter().find(|seat| seat.concerns(event)) {
+                    seat.observe(update);
+                }
+                (self.hand_on)(update);
+            }
+            Event::Filled(_) | Event::PositionChanged(_) | Event::HealthChanged(_) => {}
+        }
+    }
+
+    /// Cut off for being slow: counts again from what the brokers hold. `None` once we are to stop.
+    fn begin_again(&self) -> Option<Subscription> {
+        if !self.token.is_running() {
+            return None;
+        }
+        let fresh = Pump::subscribe(&self.bus);
+        for seat in &self.seats {
+            if let Err(error) = seat.adopt() {
+                log::error!("open orders at {} are not counted: {error}", seat.of.broker);
+            }
+        }
+        Some(fresh)
+    }
+}
+
+impl std::fmt::Debug for Pump {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Pump").field("seats", &self.seats).finish_non_exhaustive()
+    }
+}

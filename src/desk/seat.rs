@@ -1,0 +1,146 @@
+//! One broker at the desk: the risk gate in front of it, and what the gate has to know of its account.
+//!
+//! Gate and positions stand under one lock: a fill moves from the one to the other in one step, so that a check made in
+//! between counts it once. Must not know how commands arrive or how answers leave.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::{Mutex, MutexGuard};
+use rust_decimal::Decimal;
+
+use crate::events::{AccountRef, Event, OrderUpdate};
+use crate::exchanges::{Broker, BrokerError, Cached};
+use crate::model::{AccountInfo, ExchangeName, Fill, MarketSession, Modification, Order, OrderRequest, Symbol, Timestamp};
+use crate::risk::{Approved, Denial, Gate, Holdings, Sight};
+
+/// How old the equity may be that the daily loss is judged by.
+const ACCOUNT_LIFETIME: Duration = Duration::from_millis(500);
+
+/// Executions that are read at the start, to know what each bot holds.
+const FILLS_READ: usize = 1_000_000;
+
+/// Which phase a symbol's market is in.
+pub type SessionOf = Box<dyn Fn(&Symbol, Timestamp) -> MarketSession + Send + Sync>;
+
+/// A broker and everything that is checked before it is asked.
+pub struct Seat {
+    pub broker: Arc<dyn Broker>,
+    pub of: AccountRef,
+    /// The account's configured name.
+    pub account_name: String,
+    /// Whose prices its orders are judged by.
+    pub prices: ExchangeName,
+    pub session_of: SessionOf,
+    guarded: Mutex<Guarded>,
+    account: Mutex<Cached<AccountInfo>>,
+}
+
+/// What has to change in one step.
+#[derive(Debug)]
+pub struct Guarded {
+    pub gate: Gate,
+    positions: HashMap<Symbol, Decimal>,
+}
+
+impl Seat {
+    pub fn new(broker: Arc<dyn Broker>, account_name: String, prices: ExchangeName, session_of: SessionOf, gate: Gate) -> Seat {
+        let of = broker.of();
+        let guarded = Mutex::new(Guarded { gate, positions: HashMap::new() });
+        Seat { broker, of, account_name, prices, session_of, guarded, account: Mutex::new(Cached::new(ACCOUNT_LIFETIME)) }
+    }
+
+    /// Counts what the broker holds already.
+    ///
+    /// # Errors
+    /// Those of the broker.
+    pub fn adopt(&self) -> Result<(), BrokerError> {
+        let (open, positions) = (self.broker.open_orders()?, self.broker.positions()?);
+        let by_bot = if self.broker.capabilities().fills { positions_by_bot(&self.broker.fills(Timestamp::default(), FILLS_READ)?) } else { BTreeMap::new() };
+        let mut guarded = self.guarded.lock();
+        guarded.positions = positions.into_iter().map(|position| (position.symbol, position.quantity)).collect();
+        guarded.gate.adopt(&open, &by_bot);
+        Ok(())
+    }
+
+    /// What the broker told: counted before anybody is answered by it.
+    pub fn observe(&self, update: &OrderUpdate) {
+        let mut guarded = self.guarded.lock();
+        if let Some(fill) = &update.fill {
+            guarded.positions.insert(fill.symbol.clone(), fill.position);
+        }
+        guarded.gate.observe(update);
+    }
+
+    pub fn guarded(&self) -> MutexGuard<'_, Guarded> {
+        self.guarded.lock()
+    }
+
+    /// The account, not older than half a second.
+    ///
+    /// # Errors
+    /// Those of the broker.
+    pub fn account(&self) -> Result<AccountInfo, BrokerError> {
+        let known = self.account.lock().get(Instant::now());
+        if let Some(known) = known {
+            return Ok(known);
+        }
+        let fresh = self.broker.account()?;
+        self.account.lock().put(fresh.clone(), Instant::now());
+        Ok(fresh)
+    }
+
+    pub fn check(&self, request: OrderRequest, sight: &Sight, account: &AccountInfo, now: Timestamp) -> Result<Approved<OrderRequest>, Denial> {
+        let mut guarded = self.guarded.lock();
+        let holdings = guarded.holdings(&request.symbol, account);
+        guarded.gate.check(request, sight, &holdings, now)
+    }
+
+    pub fn check_change(
+        &self,
+        order: &Order,
+        change: Modification,
+        sight: &Sight,
+        account: &AccountInfo,
+        now: Timestamp,
+    ) -> Result<Approved<Modification>, Denial> {
+        let mut guarded = self.guarded.lock();
+        let holdings = guarded.holdings(&order.request.symbol, account);
+        guarded.gate.check_change(order, change, sight, &holdings, now)
+    }
+
+    /// Whether an event is about this seat.
+    pub fn concerns(&self, event: &Event) -> bool {
+        match event {
+            Event::OrderUpdated(update) => update.of == self.of,
+            Event::Filled(fill) => fill.of == self.of,
+            Event::PositionChanged(change) => change.of == self.of,
+            Event::HealthChanged(health) => health.of == self.of,
+            Event::Market(_) => false,
+        }
+    }
+}
+
+/// What each bot's orders have bought and sold.
+fn positions_by_bot(fills: &[Fill]) -> BTreeMap<String, BTreeMap<Symbol, Decimal>> {
+    let mut all: BTreeMap<String, BTreeMap<Symbol, Decimal>> = BTreeMap::new();
+    for fill in fills {
+        let Some(bot) = fill.client_order_id.bot() else { continue };
+        *all.entry(bot.to_owned()).or_default().entry(fill.symbol.clone()).or_default() += fill.side.signed(fill.quantity);
+    }
+    all
+}
+
+impl Guarded {
+    fn holdings(&self, symbol: &Symbol, account: &AccountInfo) -> Holdings {
+        let position = self.positions.get(symbol).copied().unwrap_or_default();
+        Holdings { position, equity: account.equity, equity_at_open: account.equity_at_open }
+    }
+}
+
+impl std::fmt::Debug for Seat {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Seat").field("of", &self.of).finish_non_exhaustive()
+    }
+}
