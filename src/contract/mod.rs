@@ -18,4 +18,4 @@ pub use order_object::{OrderObject, OrderSetting, write_order, write_trade_updat
 pub use price::{PriceMessage, Stamp, ticker_start, typed_start, write_snapshot, write_ticker_rest, write_typed_rest};
 pub use registration::{ANONYMOUS_BOT, Action, BadRegistration, BotName, CONFIG_BOT, RegistrationCommand, parse_registration};
 pub use reply::{Refusal, RegistrationReply};
-pub use status::{OrdersStatus, RedisStatus, StatusHealth, StatusReport, StreamStatus};
+pub use status::{BrokerStatus, OrdersStatus, RedisStatus, StatusHealth, StatusReport, StreamStatus};

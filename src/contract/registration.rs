@@ -15,6 +15,8 @@ use crate::model::{Dialect, ExchangeName, Feed, FeedSet, NameError, Symbol};
 pub const ANONYMOUS_BOT: &str = "legacy";
 /// The holder of the symbols in the configuration file.
 pub const CONFIG_BOT: &str = "config";
+/// The holder of the symbols that are traded through the order desk.
+pub const DESK_BOT: &str = "desk";
 /// A longer message is refused before anything reads it.
 pub const MAX_MESSAGE_BYTES: usize = 16 * 1024;
 const DEFAULT_LEASE: Duration = Duration::from_secs(60);
@@ -32,6 +34,10 @@ impl BotName {
 
     pub fn config() -> BotName {
         BotName(CONFIG_BOT.into())
+    }
+
+    pub fn desk() -> BotName {
+        BotName(DESK_BOT.into())
     }
 
     pub fn as_str(&self) -> &str {
@@ -134,8 +140,8 @@ pub fn parse_registration(payload: &[u8]) -> Result<RegistrationCommand, BadRegi
     let bot = match wire.bot.as_deref() {
         None | Some("") => BotName::anonymous(),
         Some(name) => match name.parse::<BotName>() {
-            Ok(bot) if bot.as_str() != CONFIG_BOT => bot,
-            Ok(_) => return Err(BadRegistration { reason: format!("the bot name {CONFIG_BOT:?} is taken by the configuration file"), bot: None, reply_to }),
+            Ok(bot) if ![CONFIG_BOT, DESK_BOT].contains(&bot.as_str()) => bot,
+            Ok(bot) => return Err(BadRegistration { reason: format!("the bot name {bot:?} is taken by the broker itself"), bot: None, reply_to }),
             Err(_) => return Err(BadRegistration { reason: format!("a bot name has 1 to {MAX_BOT} small letters, digits and _"), bot: None, reply_to }),
         },
     };

@@ -22,6 +22,12 @@ pub struct StatusReport {
     pub bots: usize,
     pub registrations: usize,
     pub orders: OrdersStatus,
+    /// Those that take orders; the first is the default.
+    #[serde(default)]
+    pub brokers: Vec<BrokerStatus>,
+    /// Halts in force, in words.
+    #[serde(default)]
+    pub halts: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -61,4 +67,31 @@ pub struct OrdersStatus {
     pub last_seq: u64,
     /// Received and not yet confirmed by Redis.
     pub waiting: u64,
+}
+
+/// A broker that takes orders.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct BrokerStatus {
+    /// As commands name it.
+    pub name: String,
+    pub kind: String,
+    /// The account's configured name and the venue's.
+    pub account: String,
+    pub account_id: String,
+    /// Real money moves.
+    pub live: bool,
+    pub connection: String,
+    pub health: StatusHealth,
+    pub open_orders: u32,
+    pub orders_last_minute: u32,
+    pub placed: u64,
+    pub rejected: u64,
+    pub fills: u64,
+    /// Orders filled to the end, of all that have ended.
+    pub fill_rate: Option<f64>,
+    /// The share of its life that it was connected.
+    pub uptime: f64,
+    /// By kind.
+    pub errors: std::collections::BTreeMap<String, u64>,
+    pub requests_left: Option<u32>,
 }

@@ -35,13 +35,13 @@ pub struct Desk {
     sights: Arc<Sights>,
     bus: EventBus,
     want_prices: WantPrices,
-    halts: HaltFile,
+    halts: Arc<HaltFile>,
     clock: fn() -> Timestamp,
 }
 
 impl Desk {
     /// The first seat is the default.
-    pub fn new(seats: Vec<Arc<Seat>>, sights: Arc<Sights>, bus: EventBus, want_prices: WantPrices, halts: HaltFile, clock: fn() -> Timestamp) -> Desk {
+    pub fn new(seats: Vec<Arc<Seat>>, sights: Arc<Sights>, bus: EventBus, want_prices: WantPrices, halts: Arc<HaltFile>, clock: fn() -> Timestamp) -> Desk {
         halts.restore(&seats);
         Desk { seats, sights, bus, want_prices, halts, clock }
     }

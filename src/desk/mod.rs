@@ -8,6 +8,7 @@
 //! | `halts` | halts, kept over restarts |
 //! | `pump` | what brokers tell, counted |
 //! | `workers` | the threads that carry commands out |
+//! | `stock` | what is shown of it all |
 //! | `answer` | what a sender reads |
 //!
 //! Must not know which brokers there are, nor how prices come.
@@ -19,6 +20,7 @@ mod halts;
 mod pump;
 mod seat;
 mod sights;
+mod stock;
 mod workers;
 
 pub use answer::{Answer, Verdict};
@@ -27,4 +29,5 @@ pub use halts::{HaltFile, HaltFileError};
 pub use pump::{HandOn, Pump};
 pub use seat::{Seat, SessionOf};
 pub use sights::Sights;
+pub use stock::Stock;
 pub use workers::{DeskStats, Outgoing, WORKERS, start_workers};

@@ -39,7 +39,7 @@ pub struct DeskStats {
 }
 
 /// Where answers go and finished entries are told.
-#[derive(Clone)]
+#[derive(Debug, Clone)]
 pub struct Outgoing {
     pub control: Sender<ControlCommand>,
     pub done: Sender<String>,

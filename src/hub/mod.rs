@@ -20,6 +20,7 @@ mod service;
 mod stream;
 mod streams;
 mod symbols;
+mod tap;
 
 pub use lanes::{PriceBatch, PriceItem, PriceLane, PriceLaneEntry, PriceSink, price_lane};
 pub use orders::{OrderPublication, OrderQueue, OrderRules, handle_order_update};

@@ -11,7 +11,8 @@ use crossbeam_channel::{Receiver, TryRecvError, select};
 use super::lanes::{PriceBatch, PriceItem, PriceLane};
 use super::pressure::{LATE, Pressure, Waited, Way};
 use super::prices::{NameOf, Outbox, PriceBook, PriceCounts, StreamId, handle_price_update};
-use super::registry::Interest;
+use super::registry::{Instrument, Interest};
+use super::tap::MarketTap;
 use crate::model::SymbolId;
 use crate::net::Interest as SocketInterest;
 use crate::observe::{Counter, Heartbeat};
@@ -32,6 +33,8 @@ const LAST_FLUSH: Duration = Duration::from_millis(400);
 pub enum PriceControl {
     Interest { id: SymbolId, name: String, stream: StreamId, interest: Interest },
     Wildcard { interest: Interest, name_of: NameOf },
+    /// Somebody trades this symbol.
+    Watch { id: SymbolId, instrument: Instrument },
 }
 
 /// How many updates went which way.
@@ -62,6 +65,7 @@ pub struct PriceHandler {
     lane: PriceLane,
     control: Receiver<PriceControl>,
     book: PriceBook,
+    tap: MarketTap,
     outlet: Outlet,
     stats: Arc<PriceStats>,
     heartbeat: Heartbeat,
@@ -75,11 +79,12 @@ impl PriceHandler {
         lane: PriceLane,
         control: Receiver<PriceControl>,
         book: PriceBook,
+        tap: MarketTap,
         outlet: Outlet,
         stats: Arc<PriceStats>,
         heartbeat: Heartbeat,
     ) -> PriceHandler {
-        PriceHandler { lane, control, book, outlet, stats, heartbeat, held: None, pressure: Pressure::default() }
+        PriceHandler { lane, control, book, tap, outlet, stats, heartbeat, held: None, pressure: Pressure::default() }
     }
 
     pub fn run(mut self) {
@@ -161,6 +166,7 @@ impl PriceHandler {
                 let limit = self.room();
                 let mut out = Outbox::new(self.outlet.buffer(), limit);
                 self.book.warm(&events);
+                self.tap.see(&events);
                 for event in events.drain(..) {
                     handle_price_update(&mut self.book, now, event, &mut out);
                 }
@@ -186,6 +192,7 @@ impl PriceHandler {
         match control {
             PriceControl::Interest { id, name, stream, interest } => self.book.set_interest(now, id, &name, stream, interest),
             PriceControl::Wildcard { interest, name_of } => self.book.set_wildcard(interest, name_of),
+            PriceControl::Watch { id, instrument } => self.tap.watch(id, instrument),
         }
     }
 

@@ -215,6 +215,25 @@ impl Registrar {
         }
     }
 
+    /// Holds a symbol that is traded, for a while: the desk asks again while it is.
+    pub fn hold_for_desk(&mut self, instrument: &Instrument, lease: Duration, now_ms: i64, out: &mut Consequences) -> Option<SymbolId> {
+        (self.route)(instrument)?;
+        let command = RegistrationCommand {
+            action: Action::Register,
+            dialect: Dialect::Typed,
+            bot: BotName::desk(),
+            exchange: Some(instrument.exchange.clone()),
+            symbols: vec![instrument.symbol.clone()],
+            refused: Vec::new(),
+            feeds: Some([Feed::Price, Feed::Quote, Feed::Status].into_iter().collect()),
+            lease: Some(lease),
+            reply_to: None,
+        };
+        let changes = self.registry.apply(&command, &instrument.exchange, now_ms);
+        self.follow(changes, out);
+        self.table.id(instrument)
+    }
+
     /// Registrations that outlived a restart.
     pub fn restore(&mut self, fields: &HashMap<String, String>, now_ms: i64, out: &mut Consequences) -> usize {
         let mut restored = 0;

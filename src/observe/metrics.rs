@@ -55,6 +55,11 @@ impl Histogram {
     pub fn count(&self) -> u64 {
         self.buckets.iter().chain([&self.beyond]).map(|b| b.load(Ordering::Relaxed)).sum()
     }
+
+    /// All times together.
+    pub fn sum(&self) -> Duration {
+        Duration::from_nanos(self.sum_nanos.load(Ordering::Relaxed))
+    }
 }
 
 /// Writes the text format of Prometheus; samples of one name stand together under one heading, whatever order they come in.
@@ -91,7 +96,7 @@ impl Exposition {
         }
         total += histogram.beyond.load(Ordering::Relaxed);
         sample(family, &bucket_name, labels, Some(("le", "+Inf")), total);
-        let sum = Duration::from_nanos(histogram.sum_nanos.load(Ordering::Relaxed)).as_secs_f64();
+        let sum = histogram.sum().as_secs_f64();
         sample(family, &format!("{name}_sum"), labels, None, sum);
         sample(family, &format!("{name}_count"), labels, None, total);
     }
