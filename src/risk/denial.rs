@@ -46,6 +46,23 @@ impl Rule {
         Rule::MaxOrdersPerMinute,
     ];
 
+    /// The setting that decides; empty where none does.
+    pub fn config_key(self) -> &'static str {
+        match self {
+            Rule::Halted | Rule::ReduceOnly | Rule::DuplicateId | Rule::NoPrice => "",
+            Rule::AllowedSymbols => "risk_limits.allowed_symbols",
+            Rule::MarketClosed => "risk_limits.require_open_market",
+            Rule::StalePrice => "risk_limits.max_price_age",
+            Rule::MaxDailyLoss => "risk_limits.max_daily_loss",
+            Rule::MaxOrderQuantity => "risk_limits.max_order_quantity",
+            Rule::MaxOrderValue => "risk_limits.max_order_value",
+            Rule::PriceCollar => "risk_limits.price_collar",
+            Rule::MaxPositionSize => "risk_limits.max_position_size",
+            Rule::MaxOpenOrders => "risk_limits.max_open_orders",
+            Rule::MaxOrdersPerMinute => "risk_limits.max_orders_per_minute",
+        }
+    }
+
     pub fn as_str(self) -> &'static str {
         match self {
             Rule::Halted => "halted",
