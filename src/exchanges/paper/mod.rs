@@ -1,3 +1,6 @@
 //! Trading without a venue: a matching engine over prices that somebody else shows, and the broker in front of it.
 //!
 //! Must not know where the prices come from.
+
+pub mod engine;
+pub mod models;

@@ -1,0 +1,120 @@
+//! Which orders are taken.
+//!
+//! Must not know what becomes of them.
+
+use rust_decimal::Decimal;
+
+use super::means::Means;
+use super::refusal::Refusal;
+use super::store::{Place, Seq};
+use super::{Engine, Listed, form, instrument::Instrument};
+use crate::model::{AccountId, MarketSession, OrderClass, OrderPrice, OrderRequest, OrderType, Side, TimeInForce, Timestamp, Trail};
+
+/// No order for the opening is taken in the last two minutes before it.
+const OPENING_CUTOFF: i64 = 120_000_000_000;
+/// No order for the close is taken in the last ten minutes before it.
+const CLOSING_CUTOFF: i64 = 600_000_000_000;
+
+/// What was found out about an order that is taken.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Admitted {
+    pub means: Means,
+    /// It waits for a session in which it may trade.
+    pub queued: bool,
+    /// Where a trailing stop begins.
+    pub high_water: Option<Decimal>,
+}
+
+impl Engine {
+    pub(super) fn admit(&self, account: &AccountId, request: &OrderRequest) -> Result<Admitted, Refusal> {
+        let ledger = self.accounts.get(account).ok_or(Refusal::UnknownAccount)?;
+        if ledger.names.contains_key(&request.client_order_id) {
+            return Err(Refusal::DuplicateClientId);
+        }
+        let listed = self.listed.get(&request.symbol).ok_or(Refusal::UnknownSymbol)?;
+        if !listed.instrument.tradable {
+            return Err(Refusal::NotTradable);
+        }
+        form::check(request, &listed.instrument, &self.settings)?;
+        self.check_auction(request.time_in_force)?;
+        let queued = !self.goes_now(&listed.instrument, request);
+        if queued && matches!(request.time_in_force, TimeInForce::Ioc | TimeInForce::Fok) {
+            return Err(Refusal::form("the market is closed; ioc and fok orders are taken while it is open"));
+        }
+        form::check_exits(request, listed.book.indication(request.side))?;
+        self.check_wash_trade(account, request, None)?;
+        let means = self.means(ledger, listed, request, None)?;
+        Ok(Admitted { means, queued, high_water: high_water(listed, request)? })
+    }
+
+    /// Whether an order goes to the market in this phase of the day.
+    pub(super) fn goes_now(&self, instrument: &Instrument, request: &OrderRequest) -> bool {
+        match self.session() {
+            _ if !instrument.is_equity() => true,
+            MarketSession::Regular => true,
+            MarketSession::Pre | MarketSession::Post => request.extended_hours && self.settings.extended_hours,
+            MarketSession::Closed => false,
+        }
+    }
+
+    fn check_auction(&self, time: TimeInForce) -> Result<(), Refusal> {
+        let session = self.session();
+        let near = |auction: Option<Timestamp>, cutoff: i64| {
+            auction.is_some_and(|auction| self.now < auction && self.now.nanos() >= auction.nanos().saturating_sub(cutoff))
+        };
+        let late = match time {
+            TimeInForce::Opg => matches!(session, MarketSession::Regular | MarketSession::Post) || near(self.opening, OPENING_CUTOFF),
+            TimeInForce::Cls => session == MarketSession::Post || near(self.closing, CLOSING_CUTOFF),
+            _ => false,
+        };
+        if late { Err(Refusal::AuctionClosed(time)) } else { Ok(()) }
+    }
+
+    /// A simple order must not be able to trade with another order of its account.
+    pub(super) fn check_wash_trade(&self, account: &AccountId, request: &OrderRequest, instead: Option<Seq>) -> Result<(), Refusal> {
+        if !self.settings.refuse_wash_trades || request.class != OrderClass::Simple {
+            return Ok(());
+        }
+        let mine = named_price(request, None);
+        for seq in self.store.open_of(request.symbol.as_str()).iter().filter(|seq| Some(**seq) != instead) {
+            let Some(other) = self.store.get(*seq) else { continue };
+            if other.account != *account || other.place == Place::Waiting || other.order.request.side == request.side {
+                continue;
+            }
+            let theirs = named_price(&other.order.request, other.order.trailing_stop);
+            let crosses = match (mine, theirs, request.side) {
+                (Some(mine), Some(theirs), Side::Buy) => mine >= theirs,
+                (Some(mine), Some(theirs), Side::Sell) => mine <= theirs,
+                _ => true,
+            };
+            if crosses {
+                return Err(Refusal::WashTrade { existing: other.order.id.clone() });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The price at which an order would trade, as far as it names one.
+fn named_price(request: &OrderRequest, trailing: Option<Decimal>) -> Option<Decimal> {
+    request.kind.limit().or(request.kind.stop()).map(OrderPrice::value).or(trailing)
+}
+
+/// Where a trailing stop begins to trail.
+fn high_water(listed: &Listed, request: &OrderRequest) -> Result<Option<Decimal>, Refusal> {
+    match request.kind {
+        OrderType::TrailingStop { .. } => listed.book.indication(request.side).map(Some).ok_or(Refusal::NoPrice),
+        _ => Ok(None),
+    }
+}
+
+/// The stop that trails `high_water`.
+pub(super) fn trailing_stop(instrument: &Instrument, side: Side, trail: Trail, high_water: Decimal) -> Decimal {
+    let distance = match trail {
+        Trail::Price(price) => price.value(),
+        Trail::Percent(percent) => high_water.saturating_mul(percent.value()) * Decimal::new(1, 2),
+    };
+    // A stop that sells lies below the best price, one that buys above.
+    let stop = high_water + side.signed(distance);
+    stop.max(Decimal::ZERO).round_dp(instrument.order_decimals(stop)).normalize()
+}

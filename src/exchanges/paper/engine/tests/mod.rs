@@ -1,0 +1,1 @@
+//! Tests of the engine, by what they are about.
