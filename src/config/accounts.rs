@@ -37,7 +37,7 @@ pub(super) fn read(top: &mut Section, variables: &Variables, sim: bool, report: 
     let mut reader = Reader { variables, report };
     let list = match listed {
         Some(Node { what: What::List(items), .. }) if !items.is_empty() => reader.listed(items, live_allowed),
-        Some(Node { what: What::Nothing | What::List(_), .. }) | None => reader.of_variables(live_allowed == Some(true)),
+        Some(Node { what: What::Nothing | What::Unset | What::List(_), .. }) | None => reader.of_variables(live_allowed == Some(true)),
         Some(node) => {
             reader.report.refuse(node.at, "found a single value, allowed is a list of accounts, each with a name and an environment");
             Vec::new()
@@ -179,7 +179,7 @@ impl Reader<'_> {
                 return None;
             }
         };
-        let (key, secret) = (self.secret(&key_id), self.secret(&secret_key));
+        let (key, secret) = (secret(&key_id, self.report), secret(&secret_key, self.report));
         let (key, secret) = (key?, secret?);
         let mistaken = match environment {
             Environment::Live => key.expose().starts_with("PK").then_some("looks like a paper key (PK…) in a live account; live keys start with AK. If the account is meant to be paper, use PAPER_ALPACA_API_KEY_ID or 'environment: paper'"),
@@ -194,26 +194,6 @@ impl Reader<'_> {
             return None;
         }
         Some((key, secret))
-    }
-
-    /// Never repeats the text.
-    fn secret(&mut self, given: &Given) -> Option<Secret> {
-        let text = &given.text;
-        let wrong = if text.is_empty() {
-            "is empty; give the key, or delete the line"
-        } else if given.plain {
-            "is not in quotes and would be read as a number; put quotes around it"
-        } else if is_placeholder(text) {
-            "still holds the example's placeholder; put your own key there, or delete the line"
-        } else if text.starts_with(['"', '\'']) {
-            "starts with a quote, which is part of the value here; write it without quotes"
-        } else if !text.bytes().all(|b| b.is_ascii_graphic()) || text.len() > 256 {
-            "has characters that no key has, such as spaces or line ends; copy it again"
-        } else {
-            return Some(Secret::new(text.as_str()));
-        };
-        self.report.refuse(given.at.clone(), wrong);
-        None
     }
 
     fn account(
@@ -273,6 +253,26 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// Never repeats the text.
+pub(super) fn secret(given: &Given, report: &mut Report) -> Option<Secret> {
+    let text = &given.text;
+    let wrong = if text.is_empty() {
+        "is empty; give the key, or delete the line"
+    } else if given.plain {
+        "is not in quotes and would be read as a number; put quotes around it"
+    } else if is_placeholder(text) {
+        "still holds the example's placeholder; put your own key there, or delete the line"
+    } else if text.starts_with(['"', '\'']) {
+        "starts with a quote, which is part of the value here; write it without quotes"
+    } else if !text.bytes().all(|b| b.is_ascii_graphic()) || text.len() > 256 {
+        "has characters that no key has, such as spaces or line ends; copy it again"
+    } else {
+        return Some(Secret::new(text.as_str()));
+    };
+    report.refuse(given.at.clone(), wrong);
+    None
 }
 
 /// The built-in exchange's account. Port 0 stands for the port that the exchange will have when it runs.

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use super::accounts::{self, endpoint, nowhere};
 use super::address::{self, DEFAULT_PORT, RedisAddress};
+use super::brokers::{self, BrokerFile};
 use super::dotenv::Variables;
 use super::problem::{ConfigError, Report};
 use super::section::{Given, Section, items, split};
@@ -38,8 +39,19 @@ const LEVELS: [(&str, log::LevelFilter); 10] = [
     ("NOTSET", log::LevelFilter::Trace),
 ];
 
-pub(super) fn check(top: Section, variables: &Variables, sim: bool, report: &mut Report) -> Result<Config, ConfigError> {
-    Checker { top, variables, report }.check(sim)
+/// What was read and has to be understood.
+pub(super) struct Inputs<'a> {
+    pub top: Section,
+    pub brokers: &'a [BrokerFile],
+    pub variables: &'a Variables,
+    /// `--sim`.
+    pub sim: bool,
+}
+
+/// `used` collects the names of variables in the exchange files.
+pub(super) fn check(inputs: Inputs, used: &mut Vec<String>, report: &mut Report) -> Result<Config, ConfigError> {
+    let Inputs { top, brokers, variables, sim } = inputs;
+    Checker { top, variables, report }.check(brokers, sim, used)
 }
 
 struct Checker<'a> {
@@ -49,9 +61,9 @@ struct Checker<'a> {
 }
 
 impl Checker<'_> {
-    fn check(mut self, sim: bool) -> Result<Config, ConfigError> {
+    fn check(mut self, files: &[BrokerFile], sim_alone: bool, used: &mut Vec<String>) -> Result<Config, ConfigError> {
         let redis = self.redis();
-        let accounts = accounts::read(&mut self.top, self.variables, sim, self.report);
+        let accounts = accounts::read(&mut self.top, self.variables, sim_alone, self.report);
         let market_data = self.market_data(&accounts.list);
         let limits = self.limits();
         let (symbols, all_symbols) = self.symbols(limits);
@@ -66,8 +78,11 @@ impl Checker<'_> {
         let log_level = self.top.pick("log_level", self.variables, "LOG_LEVEL", self.report);
         let log_level = log_level.and_then(|given| given.choose(&LEVELS, self.report)).unwrap_or(log::LevelFilter::Info);
         let sim = self.sim();
-        let Checker { top, report, .. } = self;
+        let Checker { top, report, variables } = self;
         top.finish(report);
+        let default_exchange = alpaca();
+        let context = brokers::Context { variables, accounts: &accounts.list, default_exchange: &default_exchange, sim: sim_alone };
+        let brokers = brokers::check(files, &context, used, report);
         if !report.problems.is_empty() {
             return Err(ConfigError::Refused(std::mem::take(&mut report.problems)));
         }
@@ -79,7 +94,9 @@ impl Checker<'_> {
             redis,
             accounts: accounts.list,
             market_data,
-            default_exchange: alpaca(),
+            default_exchange,
+            brokers: brokers.enabled,
+            disabled_brokers: brokers.disabled,
             symbols,
             all_symbols,
             symbol_feeds,
@@ -256,18 +273,10 @@ impl Checker<'_> {
         for one in &given {
             if one.text == "*" {
                 self.report.refuse(one.at.clone(), "found '*' beside other symbols; '*' stands alone and means every symbol");
-            } else if one.plain && matches!(&*one.text, "true" | "false") {
-                one.refuse(self.report, "a symbol; put quotes around it if it is one");
-            } else {
-                match one.text.parse::<Symbol>() {
-                    Ok(symbol) if symbols.contains(&symbol) => {}
-                    Ok(symbol) => symbols.push(symbol),
-                    Err(error) => {
-                        let capital = one.text.to_ascii_uppercase();
-                        let hint = if capital.parse::<Symbol>().is_ok() { format!("; did you mean {capital}?") } else { String::new() };
-                        self.report.refuse(one.at.clone(), format!("{}: {error}{hint}", one.found()));
-                    }
-                }
+            } else if let Some(symbol) = one.symbol(self.report)
+                && !symbols.contains(&symbol)
+            {
+                symbols.push(symbol);
             }
         }
         if let Some(first) = given.first().filter(|_| symbols.len() > limits.total) {

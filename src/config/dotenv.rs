@@ -9,21 +9,29 @@ use std::path::Path;
 use super::interpolate::is_name;
 use super::problem::{Problem, Report, nearest};
 
-/// Every name that is read without being written in the file.
-pub(super) const NAMES: [&str; 19] = [
+/// Every name that is read without being written in a file, and those of the shipped exchange files.
+pub(super) const NAMES: [&str; 27] = [
     "ALPACA_API_KEY_ID",
     "ALPACA_API_SECRET_KEY",
     "APCA_API_BASE_URL",
     "APCA_API_DATA_URL",
     "APCA_API_STREAM_URL",
     "APCA_TRADING_STREAM_URL",
+    "BINANCE_TESTNET_API_KEY",
+    "BINANCE_TESTNET_SECRET",
     "BROKER_CONFIG",
     "BROKER_DATA_DIR",
+    "BROKER_EXCHANGES_DIR",
     "BROKER_LIVE",
     "BROKER_SYMBOLS",
+    "IB_CLIENT_ID",
+    "IB_HOST",
+    "IB_PORT",
     "LOG_LEVEL",
     "PAPER_ALPACA_API_KEY_ID",
     "PAPER_ALPACA_API_SECRET_KEY",
+    "PAPER_BASE_CURRENCY",
+    "PAPER_INITIAL_BALANCE",
     "REDIS_DB",
     "REDIS_HOST",
     "REDIS_PASSWORD",
@@ -65,7 +73,7 @@ impl Variables {
     /// A name one letter off is a key that silently does nothing.
     pub fn warn_of_misspelt(&self, used: &[String], report: &mut Report) {
         for (name, variable) in &self.0 {
-            let ours = ["ALPACA_", "APCA_", "BROKER_", "PAPER_ALPACA_"].iter().any(|prefix| name.starts_with(prefix));
+            let ours = ["ALPACA_", "APCA_", "BROKER_", "PAPER_", "BINANCE_TESTNET_", "IB_"].iter().any(|prefix| name.starts_with(prefix));
             if !ours || NAMES.contains(&name.as_str()) || used.contains(name) {
                 continue;
             }

@@ -6,7 +6,8 @@ use std::collections::BTreeMap;
 use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
-use super::checked::check;
+use super::brokers::BrokerFile;
+use super::checked::{Inputs, check};
 use super::dotenv::{self, Variable, Variables};
 use super::problem::{ConfigError, Report};
 use super::section::Section;
@@ -15,6 +16,10 @@ use super::yaml;
 
 const DEFAULT_FILE: &str = "configs/broker.yaml";
 const DEFAULT_DOTENV: &str = "configs/.env";
+const DEFAULT_EXCHANGES: &str = "configs/exchanges";
+/// The folder beside the configuration file.
+const EXCHANGES: &str = "exchanges";
+const EXCHANGES_VARIABLE: &str = "BROKER_EXCHANGES_DIR";
 /// The name under which the systemd unit hands over the `.env` file, by `LoadCredential=`.
 const CREDENTIAL: &str = "alpaca-broker.env";
 
@@ -25,6 +30,8 @@ pub struct Sources {
     pub file: Option<PathBuf>,
     /// Read if it exists. `None`: the `.env` beside the file.
     pub dotenv: Option<PathBuf>,
+    /// The folder of the exchange files, read if it exists. `None`: `exchanges` beside the file. `BROKER_EXCHANGES_DIR` wins, and must exist.
+    pub exchanges: Option<PathBuf>,
     pub env: BTreeMap<String, String>,
     /// `--sim`: the built-in exchange alone, whatever keys there are.
     pub sim: bool,
@@ -38,7 +45,8 @@ impl Sources {
         let of_variable = || env.get("BROKER_CONFIG").filter(|path| !path.is_empty()).map(PathBuf::from);
         let file = file.or_else(of_variable).or_else(|| Path::new(DEFAULT_FILE).exists().then(|| PathBuf::from(DEFAULT_FILE)));
         let dotenv = file.is_none().then(|| PathBuf::from(DEFAULT_DOTENV));
-        Sources { file, dotenv, env, sim }
+        let exchanges = file.is_none().then(|| PathBuf::from(DEFAULT_EXCHANGES));
+        Sources { file, dotenv, exchanges, env, sim }
     }
 }
 
@@ -64,15 +72,18 @@ impl Config {
             match read(path) {
                 Ok(text) => {
                     files.push(path.clone());
-                    if let Some(node) = yaml::parse(path, &text, &variables, &mut used, &mut report) {
-                        top = Section::new(node, &mut report).unwrap_or_default();
+                    if let Some(parsed) = yaml::parse(path, &text, &variables, &mut used, &mut report) {
+                        report.problems.extend(parsed.unset);
+                        top = Section::new(parsed.node, &mut report).unwrap_or_default();
                     }
                 }
                 Err(error) => report.refuse(path.display().to_string(), format!("cannot be read: {error}")),
             }
         }
+        let brokers = read_exchanges(sources, &variables, &mut report);
+        files.extend(brokers.iter().map(|file| file.path.clone()));
+        let config = check(Inputs { top, brokers: &brokers, variables: &variables, sim: sources.sim }, &mut used, &mut report)?;
         variables.warn_of_misspelt(&used, &mut report);
-        let config = check(top, &variables, sources.sim, &mut report)?;
         Ok(Loaded { config, warnings: report.warnings, files })
     }
 }
@@ -95,6 +106,37 @@ fn read_dotenv(sources: &Sources, files: &mut Vec<PathBuf>, report: &mut Report)
             BTreeMap::new()
         }
     }
+}
+
+/// Every `*.yaml` of the folder, by name; none where there is no folder.
+fn read_exchanges(sources: &Sources, variables: &Variables, report: &mut Report) -> Vec<BrokerFile> {
+    let named = variables.get(EXCHANGES_VARIABLE);
+    let beside = || sources.file.as_ref().map(|file| file.with_file_name(EXCHANGES));
+    let Some(folder) = named.map(|variable| PathBuf::from(&variable.value)).or_else(|| sources.exchanges.clone()).or_else(beside) else { return Vec::new() };
+    let paths = std::fs::read_dir(&folder).and_then(|entries| entries.map(|entry| Ok(entry?.path())).collect::<std::io::Result<Vec<PathBuf>>>());
+    let mut paths = match paths {
+        Ok(paths) => paths,
+        Err(error) if error.kind() == ErrorKind::NotFound && named.is_none() => return Vec::new(),
+        Err(error) => {
+            let at = named.map_or_else(|| folder.display().to_string(), |variable| variable.at.clone());
+            report.refuse(at, format!("the folder '{}' of the exchange files cannot be read: {error}", folder.display()));
+            return Vec::new();
+        }
+    };
+    paths.sort();
+    let mut files = Vec::new();
+    for path in paths {
+        let hidden = path.file_name().is_none_or(|name| name.as_encoded_bytes().starts_with(b"."));
+        match path.extension().and_then(|ending| ending.to_str()) {
+            Some("yaml") if !hidden => match read(&path) {
+                Ok(text) => files.push(BrokerFile { path, text }),
+                Err(error) => report.refuse(path.display().to_string(), format!("cannot be read: {error}")),
+            },
+            Some("yml" | "YAML" | "YML") if !hidden => report.warn(format!("{}: is not read, because its name does not end in .yaml; rename it", path.display())),
+            _ => {}
+        }
+    }
+    files
 }
 
 /// At most one byte more than is allowed, so that a device file or a huge one ends too.

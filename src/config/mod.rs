@@ -6,6 +6,7 @@
 
 mod accounts;
 mod address;
+mod brokers;
 mod checked;
 mod dotenv;
 mod interpolate;
@@ -19,6 +20,7 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+pub use brokers::{AlpacaSettings, BinanceSettings, BrokerSettings, DefaultOrderType, DisabledBroker, IbSettings, PaperSettings, Slippage, VenueSettings};
 pub use load::{Loaded, Sources};
 pub use problem::{ConfigError, Problem};
 pub use settings::{

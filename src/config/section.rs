@@ -6,9 +6,12 @@ use std::fmt::Display;
 use std::ops::RangeInclusive;
 use std::str::FromStr;
 
+use rust_decimal::Decimal;
+
 use super::dotenv::{Variable, Variables};
 use super::problem::{Report, nearest};
 use super::yaml::{Node, What};
+use crate::model::{Digits, Symbol};
 
 /// One text an operator gave, from a variable or from the file.
 #[derive(Debug, Clone)]
@@ -18,26 +21,55 @@ pub(super) struct Given {
     /// Written without quotes and taken for a number or a truth value.
     pub plain: bool,
     hidden: bool,
+    /// Where the variables stand that a placeholder took it from.
+    from: Vec<String>,
 }
 
 impl Given {
     pub fn of_variable(name: &str, variable: &Variable) -> Given {
         let hidden = ["KEY", "SECRET", "PASSWORD", "REDIS_URL"].iter().any(|word| name.contains(word));
-        Given { at: variable.at.clone(), text: variable.value.clone(), plain: false, hidden }
+        Given { at: variable.at.clone(), text: variable.value.clone(), plain: false, hidden, from: Vec::new() }
     }
 
     /// The value for a message: short, without control characters, and not at all if it may hold a secret.
     pub fn found(&self) -> String {
+        let from = if self.from.is_empty() { String::new() } else { format!(" (from {})", self.from.join(", ")) };
         if self.hidden || self.text.contains('@') {
-            return "found a value that is not shown".to_owned();
+            return format!("found a value that is not shown{from}");
         }
         let short: String = self.text.chars().take(40).map(|c| if c.is_control() { '?' } else { c }).collect();
         let dots = if self.text.chars().count() > 40 { "…" } else { "" };
-        format!("found '{short}{dots}'")
+        format!("found '{short}{dots}'{from}")
     }
 
     pub fn refuse(&self, report: &mut Report, allowed: impl Display) {
         report.refuse(self.at.clone(), format!("{}, allowed is {allowed}", self.found()));
+    }
+
+    /// A decimal number, digit for digit as it was written.
+    pub fn decimal(&self, range: &DecimalRange, report: &mut Report) -> Option<Decimal> {
+        let number = Digits::parse(self.text.trim()).ok().and_then(|digits| digits.to_decimal()).map(|number| number.normalize());
+        let Some(number) = number.filter(|number| range.contains(*number)) else {
+            self.refuse(report, range.words);
+            return None;
+        };
+        if number.scale() > DECIMALS {
+            self.refuse(report, format!("at most {DECIMALS} digits behind the point"));
+            return None;
+        }
+        Some(number)
+    }
+
+    /// As [`Given::choose`], with a guess at what was meant.
+    pub fn pick_of<T: Copy>(&self, names: &[(&str, T)], report: &mut Report) -> Option<T> {
+        let chosen = names.iter().find(|(name, _)| *name == self.text).map(|(_, value)| *value);
+        if chosen.is_none() {
+            let list: Vec<&str> = names.iter().map(|(name, _)| *name).collect();
+            let meant = nearest(&self.text.to_ascii_lowercase(), list.iter().copied()).filter(|_| !self.hidden);
+            let meant = meant.map(|name| format!("; did you mean '{name}'?")).unwrap_or_default();
+            self.refuse(report, format!("{}{meant}", list.join(", ")));
+        }
+        chosen
     }
 
     /// By one of its names, in any case.
@@ -62,6 +94,22 @@ impl Given {
         self.number(range, "a whole number", report)
     }
 
+    pub fn symbol(&self, report: &mut Report) -> Option<Symbol> {
+        if self.plain && matches!(&*self.text, "true" | "false") {
+            self.refuse(report, "a symbol; put quotes around it if it is one");
+            return None;
+        }
+        match self.text.parse::<Symbol>() {
+            Ok(symbol) => Some(symbol),
+            Err(error) => {
+                let capital = self.text.to_ascii_uppercase();
+                let hint = if capital.parse::<Symbol>().is_ok() { format!("; did you mean {capital}?") } else { String::new() };
+                report.refuse(self.at.clone(), format!("{}: {error}{hint}", self.found()));
+                None
+            }
+        }
+    }
+
     pub fn truth(&self, report: &mut Report) -> Option<bool> {
         let names = [("true", true), ("false", false), ("yes", true), ("no", false), ("on", true), ("off", false), ("1", true), ("0", false)];
         let value = names.iter().find(|(name, _)| name.eq_ignore_ascii_case(&self.text)).map(|(_, value)| *value);
@@ -71,6 +119,42 @@ impl Given {
         value
     }
 }
+
+/// Digits behind the point that an order can have too.
+const DECIMALS: u32 = 9;
+
+/// Which decimals are allowed.
+#[derive(Debug)]
+pub(super) struct DecimalRange {
+    least: Decimal,
+    /// Whether the least itself is allowed.
+    with_least: bool,
+    most: Decimal,
+    words: &'static str,
+}
+
+impl DecimalRange {
+    pub const POSITIVE: DecimalRange = DecimalRange::above(Decimal::ZERO, MOST, "a number above 0, at most 1000000000000");
+    pub const NOT_NEGATIVE: DecimalRange = DecimalRange::from(Decimal::ZERO, MOST, "a number from 0 to 1000000000000");
+    pub const FRACTION: DecimalRange = DecimalRange::from(Decimal::ZERO, Decimal::ONE, "a fraction from 0 to 1, where 0.001 is 0.1 %");
+    pub const POSITIVE_FRACTION: DecimalRange = DecimalRange::above(Decimal::ZERO, Decimal::ONE, "a fraction above 0, at most 1, where 0.001 is 0.1 %");
+    pub const MARGIN: DecimalRange = DecimalRange::from(Decimal::ONE, Decimal::TEN, "a number from 1 (cash alone) to 10");
+
+    const fn above(least: Decimal, most: Decimal, words: &'static str) -> DecimalRange {
+        DecimalRange { least, with_least: false, most, words }
+    }
+
+    const fn from(least: Decimal, most: Decimal, words: &'static str) -> DecimalRange {
+        DecimalRange { least, with_least: true, most, words }
+    }
+
+    fn contains(&self, number: Decimal) -> bool {
+        number <= self.most && (number > self.least || (self.with_least && number == self.least))
+    }
+}
+
+/// 1000000000000: more than anybody has here.
+const MOST: Decimal = Decimal::from_parts(0xd4a5_1000, 0xe8, 0, false, 0);
 
 /// A mapping of the file, emptied key by key; what is left at the end nobody knows.
 #[derive(Debug, Default)]
@@ -86,9 +170,9 @@ impl Section {
     pub fn new(node: Node, report: &mut Report) -> Option<Section> {
         let found = match node.what {
             What::Map(entries) => return Some(Section { at: node.at, entries, known: Vec::new() }),
-            What::Nothing => return Some(Section { at: node.at, ..Section::default() }),
+            What::Nothing | What::Unset => return Some(Section { at: node.at, ..Section::default() }),
             What::List(_) => "a list",
-            What::Text(_) | What::Plain(_) | What::Hidden(_) => "a single value",
+            What::Text(_) | What::Plain(_) | What::Completed { .. } => "a single value",
         };
         report.refuse(node.at, format!("found {found}, allowed are keys with values"));
         None
@@ -102,6 +186,35 @@ impl Section {
 
     pub fn section(&mut self, key: &'static str, report: &mut Report) -> Section {
         self.take(key).and_then(|node| Section::new(node, report)).unwrap_or_default()
+    }
+
+    /// What stands under a key that belongs elsewhere: refused with the words that say where.
+    pub fn refuse_key(&mut self, key: &str, why: &str, report: &mut Report) {
+        if let Some(at) = self.entries.iter().position(|(name, _)| name == key) {
+            report.refuse(self.entries.remove(at).1.at, why);
+        }
+    }
+
+    /// A value that must be there; told when it is not, unless its variable is missing, which is told elsewhere.
+    pub fn required(&mut self, key: &'static str, allowed: &str, report: &mut Report) -> Option<Given> {
+        let (at, wrong) = match self.take(key) {
+            None => (self.at.clone(), format!("the key '{key}' is missing, allowed is {allowed}")),
+            Some(Node { at, what: What::Nothing }) => (at, format!("is empty, allowed is {allowed}")),
+            Some(node) => return single(node, report),
+        };
+        report.refuse(at, wrong);
+        None
+    }
+
+    /// What remains: the keys that the file chose itself.
+    pub fn rest(self) -> Vec<(String, Node)> {
+        self.entries
+    }
+
+    /// As [`Section::section`]; knows its place even when it is not there.
+    pub fn inner(&mut self, key: &'static str, report: &mut Report) -> Section {
+        let absent = Section { at: format!("{}: {key}", self.at), ..Section::default() };
+        self.take(key).map_or(Some(absent), |node| Section::new(node, report)).unwrap_or_default()
     }
 
     /// A single value of the file; an empty text stays one, `key:` without a value is absent.
@@ -133,10 +246,10 @@ impl Section {
 /// A node that must hold one value.
 pub(super) fn single(node: Node, report: &mut Report) -> Option<Given> {
     match node.what {
-        What::Nothing => None,
-        What::Text(text) => Some(Given { at: node.at, text, plain: false, hidden: false }),
-        What::Plain(text) => Some(Given { at: node.at, text, plain: true, hidden: false }),
-        What::Hidden(text) => Some(Given { at: node.at, text, plain: false, hidden: true }),
+        What::Nothing | What::Unset => None,
+        What::Text(text) => Some(Given { at: node.at, text, plain: false, hidden: false, from: Vec::new() }),
+        What::Plain(text) => Some(Given { at: node.at, text, plain: true, hidden: false, from: Vec::new() }),
+        What::Completed { text, from, secret } => Some(Given { at: node.at, text, plain: false, hidden: secret, from }),
         What::List(_) => {
             report.refuse(node.at, "found a list, allowed is a single value");
             None

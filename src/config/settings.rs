@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::brokers::{BrokerSettings, DisabledBroker};
 use crate::model::{Dialect, ExchangeName, FeedSet, Symbol};
 use crate::net::Endpoint;
 use crate::runtime::Secret;
@@ -20,6 +21,9 @@ pub struct Config {
     pub market_data: MarketData,
     /// The exchange that is meant when a bot names none; its symbols carry no prefix in channels and keys.
     pub default_exchange: ExchangeName,
+    /// Where orders can be sent, in the order of their files.
+    pub brokers: Vec<BrokerSettings>,
+    pub disabled_brokers: Vec<DisabledBroker>,
     /// Registered at start without any bot, held by `config`.
     pub symbols: Vec<Symbol>,
     /// Every symbol of the venue, `*` in the file.

@@ -40,11 +40,11 @@ impl Config {
     }
 }
 
-fn put(map: &mut Mapping, key: &str, value: impl Into<Value>) {
+pub(super) fn put(map: &mut Mapping, key: &str, value: impl Into<Value>) {
     map.insert(Value::from(key), value.into());
 }
 
-fn name_of<T: PartialEq>(names: &[(&str, T)], value: T) -> Value {
+pub(super) fn name_of<T: PartialEq>(names: &[(&str, T)], value: T) -> Value {
     names.iter().find(|(_, named)| *named == value).map_or(Value::Null, |(name, _)| Value::from(*name))
 }
 

@@ -1,5 +1,7 @@
 //! Whole configurations through [`Config::load`]: the tables in `tests/config_cases` and what they cannot say.
 
+mod exchanges;
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -9,33 +11,29 @@ use serde::Deserialize;
 use super::*;
 use crate::model::Feed;
 
-const BROKEN: &str = include_str!("../../tests/config_cases/broken.yaml");
-const GOOD: &str = include_str!("../../tests/config_cases/good.yaml");
-const SHIPPED: &str = include_str!("../../configs/broker.yaml");
-const EXAMPLE: &str = include_str!("../../configs/.env.example");
+const BROKEN: &str = include_str!("../../../tests/config_cases/broken.yaml");
+const BROKEN_EXCHANGES: &str = include_str!("../../../tests/config_cases/broken_exchanges.yaml");
+const GOOD_EXCHANGES: &str = include_str!("../../../tests/config_cases/good_exchanges.yaml");
+const GOOD: &str = include_str!("../../../tests/config_cases/good.yaml");
+const SHIPPED: &str = include_str!("../../../configs/broker.yaml");
+const EXAMPLE: &str = include_str!("../../../configs/.env.example");
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
+#[derive(Deserialize, Default)]
+#[serde(deny_unknown_fields, default)]
 struct Case {
     name: String,
-    #[serde(default)]
     file: Option<String>,
-    #[serde(default)]
     dotenv: Option<String>,
-    #[serde(default)]
+    /// The files of the exchanges folder, by name. The folder is there when one is given, and of another name when `env` says so.
+    exchanges: BTreeMap<String, String>,
     env: BTreeMap<String, String>,
-    #[serde(default)]
     sim: bool,
     /// Adds the keys of a paper account to `env`.
-    #[serde(default)]
     keys: bool,
     /// The exact message of a broken one.
-    #[serde(default)]
     says: String,
     /// Lines of the masked configuration of a good one.
-    #[serde(default)]
     shows: Vec<String>,
-    #[serde(default)]
     warns: Vec<String>,
 }
 
@@ -47,6 +45,11 @@ impl Case {
         if let Some(text) = &self.file {
             std::fs::write(&file, text).unwrap();
         }
+        let exchanges = folder.path().join("exchanges");
+        for (name, text) in &self.exchanges {
+            std::fs::create_dir_all(&exchanges).unwrap();
+            std::fs::write(exchanges.join(name), text).unwrap();
+        }
         if let Some(text) = &self.dotenv {
             write_private(&folder.path().join(".env"), text);
         }
@@ -55,7 +58,7 @@ impl Case {
             env.insert("PAPER_ALPACA_API_KEY_ID".to_owned(), "PKTEST".to_owned());
             env.insert("PAPER_ALPACA_API_SECRET_KEY".to_owned(), "hush-paper".to_owned());
         }
-        let sources = Sources { file: self.file.is_some().then_some(file), dotenv: Some(folder.path().join(".env")), env, sim: self.sim };
+        let sources = Sources { file: self.file.is_some().then_some(file), dotenv: Some(folder.path().join(".env")), exchanges: Some(exchanges), env, sim: self.sim };
         let plain = |text: String| text.replace(&format!("{}", folder.path().display()), "configs");
         match Config::load(&sources) {
             Ok(loaded) => Ok((loaded.config, loaded.warnings.into_iter().map(plain).collect())),
@@ -71,23 +74,16 @@ fn write_private(path: &Path, text: &str) {
 }
 
 fn with_keys(file: Option<&str>) -> Case {
-    Case {
-        name: String::new(),
-        file: file.map(str::to_owned),
-        dotenv: None,
-        env: BTreeMap::new(),
-        sim: false,
-        keys: true,
-        says: String::new(),
-        shows: Vec::new(),
-        warns: Vec::new(),
-    }
+    Case { file: file.map(str::to_owned), keys: true, ..Case::default() }
 }
 
 #[test]
 fn broken_ones_are_refused_in_these_words() {
-    let cases: Vec<Case> = yaml_serde::from_str(BROKEN).unwrap();
-    assert!(cases.len() >= 40, "the table shrank to {}", cases.len());
+    let of_exchanges: Vec<Case> = yaml_serde::from_str(BROKEN_EXCHANGES).unwrap();
+    assert!(of_exchanges.len() >= 100, "the table of exchange files shrank to {}", of_exchanges.len());
+    let of_broker: Vec<Case> = yaml_serde::from_str(BROKEN).unwrap();
+    assert!(of_broker.len() >= 85, "the table shrank to {}", of_broker.len());
+    let cases: Vec<Case> = of_exchanges.into_iter().chain(of_broker).collect();
     let mut differences = String::new();
     for case in &cases {
         let said = match case.load() {
@@ -104,10 +100,9 @@ fn broken_ones_are_refused_in_these_words() {
 
 #[test]
 fn good_ones_are_taken_as_meant() {
-    let cases: Vec<Case> = yaml_serde::from_str(GOOD).unwrap();
-    for case in &cases {
+    for case in &good_cases() {
         let (config, warnings) = case.load().unwrap_or_else(|error| panic!("{}: {error}", case.name));
-        let shown = config.masked_yaml();
+        let shown = all_shown(&config);
         assert!(!shown.contains("hush") && !format!("{config:?}{warnings:?}").contains("hush"), "{}: shows a secret", case.name);
         for line in &case.shows {
             assert!(shown.contains(line.as_str()), "{}: {line:?} is not in\n{shown}", case.name);
@@ -116,11 +111,25 @@ fn good_ones_are_taken_as_meant() {
     }
 }
 
+fn good_cases() -> Vec<Case> {
+    let cases = [GOOD, GOOD_EXCHANGES].map(|table| yaml_serde::from_str::<Vec<Case>>(table).unwrap());
+    cases.into_iter().flatten().collect()
+}
+
+/// As `check --show` prints it, without the names of files.
+fn all_shown(config: &Config) -> String {
+    config.masked_yaml() + &config.brokers.iter().map(BrokerSettings::masked_yaml).collect::<String>()
+}
+
+/// Puts some secret where one was masked.
+fn refill(shown: &str) -> String {
+    shown.replace("api_key: '***'", "api_key: K").replace("api_secret: '***'", "api_secret: S")
+}
+
 /// What is shown is a configuration, and the same one: nothing in effect is left out or renamed.
 #[test]
 fn what_is_shown_reads_back() {
-    let cases: Vec<Case> = yaml_serde::from_str(GOOD).unwrap();
-    for case in &cases {
+    for case in &good_cases() {
         let (config, _) = case.load().unwrap();
         let shown = config.masked_yaml();
         let mut number = 0;
@@ -134,8 +143,9 @@ fn what_is_shown_reads_back() {
                 None => format!("{}\n", line.replace("secret_key: '***'", "secret_key: S")),
             })
             .collect();
-        let again = Case { keys: false, ..with_keys(Some(&filled)) };
-        assert_eq!(again.load().map(|(config, _)| config.masked_yaml()), Ok(shown), "{}", case.name);
+        let exchanges = config.brokers.iter().map(|broker| (format!("{}.yaml", broker.name), refill(&broker.masked_yaml()))).collect();
+        let again = Case { keys: false, exchanges, ..with_keys(Some(&filled)) };
+        assert_eq!(again.load().map(|(config, _)| all_shown(&config)), Ok(all_shown(&config)), "{}", case.name);
     }
 }
 
