@@ -8,6 +8,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 
 use super::exit;
+use super::order_args::{AskArgs, CancelAllArgs, CancelArgs, FillsArgs, HaltArgs, OrderArgs, ResumeArgs};
 use crate::model::{Dialect, ExchangeName, Feed, Price, Symbol};
 
 const MAX_BOT: usize = 16;
@@ -71,6 +72,38 @@ pub enum Command {
     /// Print the log lines of a running broker as they come
     #[command(after_help = "Examples:\n  alpaca-broker logs\n  alpaca-broker logs --level warn --json")]
     Logs(LogsArgs),
+    /// Place an order through a running broker, after its risk check
+    #[command(after_help = "Examples:\n  alpaca-broker order buy 10 AAPL\n  alpaca-broker order buy 10 AAPL --limit 150.25 --tif gtc\n  \
+                      alpaca-broker order sell 5 AAPL --trail-percent 1\n  alpaca-broker order buy 10 AAPL --take-profit 160 --stop-loss 145")]
+    Order(OrderArgs),
+    /// Cancel orders
+    #[command(after_help = "Example:\n  alpaca-broker cancel cli-19aa-1")]
+    Cancel(CancelArgs),
+    /// Cancel everything that is open
+    #[command(after_help = "Examples:\n  alpaca-broker cancel-all\n  alpaca-broker cancel-all --symbol AAPL")]
+    CancelAll(CancelAllArgs),
+    /// List the open orders
+    #[command(after_help = "Examples:\n  alpaca-broker orders\n  alpaca-broker orders --json | jq .orders")]
+    Orders(AskArgs),
+    /// List executions, oldest first
+    #[command(after_help = "Example:\n  alpaca-broker fills --since 2026-11-20T14:30:00Z")]
+    Fills(FillsArgs),
+    /// List what is held
+    #[command(after_help = "Example:\n  alpaca-broker positions")]
+    Positions(AskArgs),
+    /// Show the money of the account
+    #[command(after_help = "Example:\n  alpaca-broker balance")]
+    Balance(AskArgs),
+    /// Let no new orders pass; a restart does not lift it
+    ///
+    /// For the account, unless told otherwise. Cancels always pass.
+    #[command(
+        after_help = "Examples:\n  alpaca-broker halt --all --cancel --reason \"news\"\n  alpaca-broker halt --bot scalper\n  alpaca-broker halt --reduce-only"
+    )]
+    Halt(HaltArgs),
+    /// Lift a halt
+    #[command(after_help = "Examples:\n  alpaca-broker resume --all\n  alpaca-broker resume --bot scalper")]
+    Resume(ResumeArgs),
 }
 
 #[derive(Debug, Default, Args)]
@@ -235,7 +268,7 @@ fn dialect(name: &str) -> Result<Dialect, &'static str> {
     Dialect::from_name(name).ok_or("the dialects are ticker and typed")
 }
 
-fn bot(name: &str) -> Result<String, &'static str> {
+pub fn bot(name: &str) -> Result<String, &'static str> {
     let fits = (1..=MAX_BOT).contains(&name.len()) && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
     if fits { Ok(name.to_owned()) } else { Err("the name of a bot has 1 to 16 small letters, digits and _") }
 }

@@ -27,6 +27,10 @@ pub enum CliError {
     Interrupted,
     #[error("the broker refused what is listed above")]
     Refused,
+    #[error("this account holds real money, and --live was not given; nothing was sent")]
+    Live,
+    #[error("no such broker or account takes orders; there is {0}")]
+    NoSuchBroker(String),
     #[error("what the broker says is not understood: {0}; is it of another version?")]
     Message(#[from] serde_json::Error),
     #[error("the output cannot be written: {0}")]

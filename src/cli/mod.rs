@@ -9,12 +9,15 @@ mod error;
 pub mod exit;
 mod logs;
 mod messages;
+mod order_args;
+mod orders;
 mod out;
 mod reach;
 mod registration;
 mod run;
 mod sim;
 mod status;
+mod tables;
 mod watch;
 
 use std::io::Write;
@@ -66,6 +69,15 @@ fn dispatch(cli: &Cli, env: &dyn Fn(&str) -> Option<String>, console: &mut Conso
         Command::Register(args) => registration::register(args, &place()?, console),
         Command::Unregister(args) => registration::unregister(args, &place()?, console),
         Command::Logs(args) => logs::run(args, &place()?, console),
+        Command::Order(args) => orders::order(args, &place()?, console),
+        Command::Cancel(args) => orders::cancel(args, &place()?, console),
+        Command::CancelAll(args) => orders::cancel_all(args, &place()?, console),
+        Command::Orders(args) => orders::ask("orders", args, &place()?, console),
+        Command::Fills(args) => orders::fills(args, &place()?, console),
+        Command::Positions(args) => orders::ask("positions", args, &place()?, console),
+        Command::Balance(args) => orders::ask("balance", args, &place()?, console),
+        Command::Halt(args) => orders::halt(args, &place()?, console),
+        Command::Resume(args) => orders::resume(args, &place()?, console),
     }
 }
 

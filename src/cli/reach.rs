@@ -153,6 +153,14 @@ impl Link {
         redis::cmd("PUBLISH").arg(channel).arg(message).query(&mut self.connection)
     }
 
+    /// Leaves a command for the order desk.
+    ///
+    /// # Errors
+    /// Those of Redis.
+    pub fn command(&mut self, command: &str) -> RedisResult<String> {
+        redis::cmd("XADD").arg("broker:orders").arg("*").arg("command").arg(command).query(&mut self.connection)
+    }
+
     /// The newest message of each type.
     ///
     /// # Errors
