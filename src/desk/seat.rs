@@ -3,7 +3,7 @@
 //! Gate and positions stand under one lock: a fill moves from the one to the other in one step, so that a check made in
 //! between counts it once. Must not know how commands arrive or how answers leave.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -12,7 +12,7 @@ use rust_decimal::Decimal;
 
 use crate::events::{AccountRef, Event, OrderUpdate};
 use crate::exchanges::{Broker, BrokerError, Cached};
-use crate::model::{AccountInfo, ExchangeName, Fill, MarketSession, Modification, Order, OrderRequest, Symbol, Timestamp};
+use crate::model::{AccountInfo, ExchangeName, Fill, MarketSession, Modification, Order, OrderRequest, Symbol, Timestamp, VenueOrderId};
 use crate::risk::{Approved, Denial, Gate, Holdings, Sight};
 
 /// How old the equity may be that the daily loss is judged by.
@@ -42,12 +42,14 @@ pub struct Seat {
 pub struct Guarded {
     pub gate: Gate,
     positions: HashMap<Symbol, Decimal>,
+    /// Orders that may still be filled.
+    open: HashMap<VenueOrderId, Symbol>,
 }
 
 impl Seat {
     pub fn new(broker: Arc<dyn Broker>, account_name: String, prices: ExchangeName, session_of: SessionOf, gate: Gate) -> Seat {
         let of = broker.of();
-        let guarded = Mutex::new(Guarded { gate, positions: HashMap::new() });
+        let guarded = Mutex::new(Guarded { gate, positions: HashMap::new(), open: HashMap::new() });
         Seat { broker, of, account_name, prices, session_of, guarded, account: Mutex::new(Cached::new(ACCOUNT_LIFETIME)) }
     }
 
@@ -60,6 +62,7 @@ impl Seat {
         let by_bot = if self.broker.capabilities().fills { positions_by_bot(&self.broker.fills(Timestamp::default(), FILLS_READ)?) } else { BTreeMap::new() };
         let mut guarded = self.guarded.lock();
         guarded.positions = positions.into_iter().map(|position| (position.symbol, position.quantity)).collect();
+        guarded.open = open.iter().map(|order| (order.id.clone(), order.request.symbol.clone())).collect();
         guarded.gate.adopt(&open, &by_bot);
         Ok(())
     }
@@ -70,7 +73,19 @@ impl Seat {
         if let Some(fill) = &update.fill {
             guarded.positions.insert(fill.symbol.clone(), fill.position);
         }
+        if update.order.status.is_open() {
+            guarded.open.insert(update.order.id.clone(), update.order.request.symbol.clone());
+        } else {
+            guarded.open.remove(&update.order.id);
+        }
         guarded.gate.observe(update);
+    }
+
+    /// Whose prices matter: what is held, and what may still be filled.
+    pub fn symbols_in_use(&self) -> BTreeSet<Symbol> {
+        let guarded = self.guarded.lock();
+        let held = guarded.positions.iter().filter(|(_, quantity)| !quantity.is_zero()).map(|(symbol, _)| symbol);
+        held.chain(guarded.open.values()).cloned().collect()
     }
 
     pub fn guarded(&self) -> MutexGuard<'_, Guarded> {

@@ -57,7 +57,7 @@ pub fn start_workers(
     out: &Outgoing,
     default_type: DefaultType,
     token: &StopToken,
-    mut heartbeat: impl FnMut() -> Heartbeat,
+    heartbeat: Heartbeat,
 ) -> io::Result<Vec<Task<()>>> {
     let mut tasks = Vec::new();
     let mut inboxes = Vec::new();
@@ -67,7 +67,7 @@ pub fn start_workers(
         tasks.push(threads.spawn(&format!("desk-{number}"), move || work.iter().for_each(|job| job.run(&desk, &out)))?);
         inboxes.push(inbox);
     }
-    let (token, out, beat) = (token.clone(), out.clone(), heartbeat());
+    let (token, out, beat) = (token.clone(), out.clone(), heartbeat);
     tasks.push(threads.spawn("desk", move || dispatch(&entries, &inboxes, &out, default_type, &token, &beat))?);
     Ok(tasks)
 }

@@ -3,6 +3,8 @@
 //! Must not know how a venue spells anything (`exchanges`), how Redis is reached (`redis`), or the command line.
 
 mod accounts;
+mod brokers;
+mod employ;
 mod lanes;
 mod order_handler;
 mod orders;

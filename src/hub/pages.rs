@@ -12,6 +12,7 @@ use super::price_handler::PriceStats;
 use super::registrar::RegistrarStats;
 use super::stream::StreamBoard;
 use crate::contract::StatusReport;
+use crate::desk::Stock;
 use crate::observe::{Counter, Exposition, LogHandle, Pages};
 use crate::redis::{ControlStats, OutletStats, SubscriberStats};
 
@@ -29,6 +30,8 @@ pub struct Showcase {
     pub subscriber: Arc<SubscriberStats>,
     pub control: Arc<ControlStats>,
     pub log: Option<LogHandle>,
+    /// There once the order desk is.
+    pub desk: std::sync::OnceLock<Stock>,
 }
 
 impl Showcase {
@@ -117,6 +120,9 @@ impl Pages for Showcase {
         self.write_streams(&mut page);
         self.write_redis(&mut page);
         self.write_updates(&mut page);
+        if let Some(desk) = self.desk.get() {
+            desk.write_metrics(&mut page);
+        }
         if let Some(report) = &*self.report.lock() {
             page.gauge("broker_health_score", "From 0, useless, to 1, all well.", &[], report.health.score);
             page.gauge("broker_symbols", "Distinct symbols that somebody holds.", &[], report.symbols as f64);

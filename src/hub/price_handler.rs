@@ -31,10 +31,21 @@ const LAST_FLUSH: Duration = Duration::from_millis(400);
 
 /// What the supervisor tells the handler.
 pub enum PriceControl {
-    Interest { id: SymbolId, name: String, stream: StreamId, interest: Interest },
-    Wildcard { interest: Interest, name_of: NameOf },
+    Interest {
+        id: SymbolId,
+        name: String,
+        stream: StreamId,
+        interest: Interest,
+    },
+    Wildcard {
+        interest: Interest,
+        name_of: NameOf,
+    },
     /// Somebody trades this symbol.
-    Watch { id: SymbolId, instrument: Instrument },
+    Watch {
+        id: SymbolId,
+        instrument: Instrument,
+    },
 }
 
 /// How many updates went which way.

@@ -111,6 +111,8 @@ impl Reporter {
             symbols: registry.symbols(),
             bots: registry.bots(),
             registrations: registry.registrations(),
+            brokers: self.showcase.desk.get().map(|stock| stock.take(std::time::Instant::now(), wall_now())).unwrap_or_default(),
+            halts: self.showcase.desk.get().map(|stock| stock.halts()).unwrap_or_default(),
             orders: OrdersStatus { last_seq: self.showcase.orders.received.get(), waiting: self.showcase.orders.waiting.load(Ordering::Relaxed) },
         }
     }

@@ -95,7 +95,8 @@ mod tests {
         let quote = Quote { bid: "9.99".parse().unwrap(), bid_size: "1".parse().unwrap(), ask: "0".parse().unwrap(), ask_size: "0".parse().unwrap() };
         let quoted = MarketEvent { symbol: SymbolId(1), at: Timestamp::from_nanos(8), kind: MarketKind::Quote(quote) };
         tap.see(&[trade(0, "1"), trade(1, "10.0001"), quoted, trade(2, "3")]);
-        let seen: Vec<MarketSight> = heard.values.try_iter().map(|event| if let Event::Market(market) = event { market.seen } else { panic!("{event:?}") }).collect();
+        let seen: Vec<MarketSight> =
+            heard.values.try_iter().map(|event| if let Event::Market(market) = event { market.seen } else { panic!("{event:?}") }).collect();
         let dec = |text: &str| text.parse::<Decimal>().unwrap();
         assert_eq!(
             seen,

@@ -17,7 +17,11 @@ use self::supervisor::Listeners;
 use crate::config::{Config, DialectRule};
 use crate::contract::channel::{BROKER_REGISTRATION_TYPED, LOGS};
 use crate::contract::{BROKER_REGISTRATION, StreamType, public_name};
+use crate::desk::{HaltFile, HaltFileError};
+use crate::events::EventBus;
 use crate::hub::accounts::{AccountMemory, rest_tls};
+use crate::hub::brokers::{OrderSide, Surroundings};
+use crate::hub::employ::{self, EmployError};
 use crate::hub::lanes::{ORDER_LANE, OrderItem, PriceLaneEntry, price_lane};
 use crate::hub::order_handler::{OrderHandler, OrderStats};
 use crate::hub::orders::{OrderQueue, OrderRules};
@@ -32,6 +36,7 @@ use crate::hub::report::Reporter;
 use crate::hub::stream::StreamBoard;
 use crate::hub::streams::{self, STOCKS, Workshop};
 use crate::hub::symbols::SymbolTable;
+use crate::hub::tap::MarketTap;
 use crate::model::{Dialect, FeedSet};
 use crate::net::{DialLimits, Dialer, TlsError, client_config};
 use crate::observe::{Heartbeat, Heartbeats, HttpServer, LogHandle, Notifier, Pages};
@@ -47,8 +52,11 @@ const CONTROL: usize = 1_024;
 const EXITS: usize = 1_024;
 /// How often Redis is asked whether anybody listens to what was given up.
 const ASK_LISTENERS_EVERY: Duration = Duration::from_secs(30);
+/// How often the desk asks again for the prices of what is held.
+const KEEP_PRICES_EVERY: Duration = Duration::from_secs(60);
 /// What each step of the shutdown may take; together they stay below two seconds.
 const STOP_PRODUCERS: Duration = Duration::from_millis(700);
+const STOP_ORDER_SIDE: Duration = Duration::from_millis(150);
 const STOP_HANDLERS: Duration = Duration::from_millis(600);
 const STOP_REST: Duration = Duration::from_millis(400);
 /// How long the last registrations wait for room at a shutdown.
@@ -63,6 +71,10 @@ pub enum HubError {
     System(#[from] std::io::Error),
     #[error(transparent)]
     Publisher(#[from] PublisherError),
+    #[error(transparent)]
+    Employ(#[from] EmployError),
+    #[error(transparent)]
+    Halts(#[from] HaltFileError),
     #[error("thread {0} panicked: {1}; state is recovered at the next start")]
     Panicked(Arc<str>, String),
 }
@@ -146,6 +158,10 @@ pub struct AlpacaBroker {
     http: Option<HttpServer>,
     early: Stop,
     late: Stop,
+    bus: EventBus,
+    /// There while the service runs.
+    order_side: Option<OrderSide>,
+    keep_prices_at: Instant,
     pace: CyclePace,
     /// Streams whose producer is to be cycled, as soon as the pace allows.
     due: BTreeMap<StreamId, Requests>,
@@ -197,7 +213,9 @@ impl AlpacaBroker {
         let (prices, price_outlet) = (Arc::new(PriceStats::default()), Arc::new(OutletStats::default()));
         let book = PriceBook::new(started, config.sim.is_some());
         let outlet = Outlet::new("prices", Arc::clone(&redis), threads.clone(), late.token(), Arc::clone(&price_outlet));
-        let handler = PriceHandler::new(lane, price_orders, book, outlet, Arc::clone(&prices), heartbeats.register("handle-prices"));
+        let bus = EventBus::new();
+        let tap = MarketTap::new(bus.clone());
+        let handler = PriceHandler::new(lane, price_orders, book, tap, outlet, Arc::clone(&prices), heartbeats.register("handle-prices"));
         let price_task = threads.spawn("handle-prices", move || handler.run())?;
 
         let (order_lane, order_items) = bounded(ORDER_LANE);
@@ -228,6 +246,7 @@ impl AlpacaBroker {
             subscriber,
             control: control_stats,
             log: options.log.clone(),
+            desk: std::sync::OnceLock::new(),
         });
         let logs_task = options.log.as_ref().map(|log| forward_logs(&threads, log, control.clone(), &late)).transpose()?;
         let http = config.http.and_then(|address| {
@@ -272,6 +291,9 @@ impl AlpacaBroker {
             http,
             early,
             late,
+            bus,
+            order_side: None,
+            keep_prices_at: Instant::now() + KEEP_PRICES_EVERY,
             pace: options.pace,
             due: BTreeMap::new(),
             cycle_at: None,
@@ -315,6 +337,7 @@ impl AlpacaBroker {
         self.registrar.hold_for_config(&symbols, feeds, &mut out);
         self.carry_out(out);
         self.set_wildcard();
+        self.start_order_side()?;
         self.publisher.start_update_publisher()?;
         self.due.clear();
         self.running.store(true, Ordering::Release);
@@ -340,6 +363,25 @@ impl AlpacaBroker {
             }
         }
         self.show_boards();
+        Ok(())
+    }
+
+    /// The desk and its brokers; a service without any takes no orders.
+    fn start_order_side(&mut self) -> Result<(), HubError> {
+        let employed = employ::employ(&self.config, &self.bus, &self.threads)?;
+        let Some(order_lane) = self.order_lane.clone().filter(|_| !employed.is_empty()) else { return Ok(()) };
+        let around = Surroundings {
+            threads: &self.threads,
+            redis: Arc::new(self.config.redis.clone()),
+            control: self.control.clone(),
+            order_lane,
+            heartbeats: &self.heartbeats,
+            halts: Arc::new(HaltFile::open(self.config.data_dir.join("halts.json"))?),
+            default_type: employ::default_type(&self.config),
+        };
+        let (side, stock) = OrderSide::start(employed, &self.bus, around)?;
+        self.order_side = Some(side);
+        let _ = self.handle.showcase.desk.set(stock);
         Ok(())
     }
 
@@ -374,10 +416,16 @@ impl AlpacaBroker {
         self.notifier.stopping();
         *self.handle.showcase.ready.lock() = Err("stopping".to_owned());
         self.early.stop(StopKind::Shutdown);
+        if let Some(side) = &self.order_side {
+            side.take_no_more();
+        }
         if self.publisher.is_running()
             && let Err(error) = self.publisher.stop_update_publisher(StopKind::Shutdown, STOP_PRODUCERS)
         {
             log::error!("{error}");
+        }
+        if let Some(side) = self.order_side.take() {
+            side.stop(Instant::now() + STOP_ORDER_SIDE);
         }
         // With the last sender gone the handlers drain what is left and end.
         self.publisher = UpdatePublisher::new(self.threads.clone());

@@ -9,9 +9,10 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, SendTimeoutError, bounded, never, select, tick};
 
-use super::{ASK_LISTENERS_EVERY, AlpacaBroker, HubError};
+use super::{ASK_LISTENERS_EVERY, AlpacaBroker, HubError, KEEP_PRICES_EVERY};
 use crate::contract::channel::REGISTRATIONS;
 use crate::exchanges::SymbolWant;
+use crate::hub::brokers::HELD_FOR;
 use crate::hub::price_handler::PriceControl;
 use crate::hub::prices::StreamId;
 use crate::hub::publisher::AllWants;
@@ -36,11 +37,12 @@ impl AlpacaBroker {
     /// The supervisor's loop: one `select!`, then whatever has become due.
     pub(super) fn serve(&mut self) -> Result<(), HubError> {
         let seconds = tick(SECOND);
-        let (nothing_loading, nothing_counted) = (never(), never());
+        let (nothing_loading, nothing_counted, nothing_wished) = (never(), never(), never());
         loop {
             self.heartbeat.beat();
             let loading = self.loading.clone();
             let listeners = self.listeners.as_ref().map(|listeners| listeners.answer.clone());
+            let wishes = self.order_side.as_ref().map(|side| side.wishes().clone());
             let patience = self.cycle_at.map_or(SECOND, |at| at.saturating_duration_since(Instant::now()));
             select! {
                 recv(self.stop_requests) -> _ => return Ok(()),
@@ -50,6 +52,7 @@ impl AlpacaBroker {
                 recv(self.hints) -> _ => self.look_at_streams(),
                 recv(loading.as_ref().unwrap_or(&nothing_loading)) -> fields => self.registrations_loaded(fields.ok()),
                 recv(listeners.as_ref().unwrap_or(&nothing_counted)) -> answer => self.listeners_counted(answer.ok().and_then(Result::ok)),
+                recv(wishes.as_ref().unwrap_or(&nothing_wished)) -> wish => if let Ok(instrument) = wish { self.hold_for_desk(instrument) },
                 recv(seconds) -> _ => self.second_passed()?,
                 default(patience) => {}
             }
@@ -96,6 +99,20 @@ impl AlpacaBroker {
             self.ask_listeners_at = self.ask_listeners_at.min(Instant::now());
             self.ask_about_listeners();
         }
+    }
+
+    /// Somebody trades this symbol: its prices go to the desk as well.
+    fn hold_for_desk(&mut self, instrument: Instrument) {
+        let mut out = Consequences::default();
+        let held = self.registrar.hold_for_desk(&instrument, HELD_FOR, wall_now().millis(), &mut out);
+        match held {
+            // Before the subscription, so that its first price is told.
+            Some(id) => {
+                let _ = self.price_control.send(PriceControl::Watch { id, instrument });
+            }
+            None => log::warn!("no stream carries {}: its orders are checked without prices", instrument.symbol),
+        }
+        self.carry_out(out);
     }
 
     /// The crypto stream is there only once somebody wants a pair: each stream takes a connection of the plan.
@@ -251,6 +268,10 @@ impl AlpacaBroker {
             self.load_registrations();
         }
         self.ask_about_listeners();
+        if let Some(side) = self.order_side.as_ref().filter(|_| Instant::now() >= self.keep_prices_at) {
+            self.keep_prices_at = Instant::now() + KEEP_PRICES_EVERY;
+            side.keep_prices();
+        }
         let registrar = &self.registrar;
         let wants = || -> AllWants { registrar.all_wants().into_iter().map(|(stream, wants)| (streams::name_of(stream).into(), wants)).collect() };
         self.publisher.revive(Instant::now(), wants)?;

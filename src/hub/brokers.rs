@@ -1,0 +1,217 @@
+//! The order side of the service: the bus, the desk with its seats, the threads that serve it.
+//!
+//! Composed here and nowhere else. Must not know which brokers there are: it is handed them.
+
+use std::collections::HashMap;
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
+use parking_lot::Mutex;
+
+use super::lanes::OrderItem;
+use super::registry::Instrument;
+use crate::config::RedisSettings;
+use crate::contract::channel::{DESK_GROUP, ORDERS};
+use crate::contract::{DefaultType, OrderSetting, write_order};
+use crate::desk::{Desk, DeskStats, HaltFile, HandOn, Outgoing, Pump, Seat, SessionOf, Sights, Stock, asset_class, start_workers};
+use crate::events::{EventBus, OrderEvent, OrderSummary, OrderUpdate};
+use crate::exchanges::{Broker, BrokerError};
+use crate::model::{Digits, ExchangeName, Order, Symbol};
+use crate::observe::Heartbeats;
+use crate::redis::{ControlCommand, EntryStats, StreamPlace, run_entry_reader};
+use crate::risk::Gate;
+use crate::runtime::{Stop, StopKind, Task, Threads, wall_now};
+
+/// Commands that wait for the dispatcher; beyond it Redis keeps them.
+const COMMANDS: usize = 256;
+/// Entries dealt with whose acknowledgement is on its way; the workers wait when it is full.
+const DONE: usize = 4_096;
+/// Symbols whose prices are wished for; what does not fit is wished for again with the next order.
+const WISHES: usize = 1_024;
+/// How long a wished-for symbol is held; it is wished for again well before.
+pub const HELD_FOR: Duration = Duration::from_secs(600);
+const WISH_AGAIN: Duration = Duration::from_secs(120);
+
+/// A broker and what the desk has to know of it.
+pub struct Employed {
+    pub broker: Arc<dyn Broker>,
+    pub account_name: String,
+    /// Whose prices its orders are judged by.
+    pub prices: ExchangeName,
+    pub session_of: SessionOf,
+    pub gate: Gate,
+    /// Ends the threads of the broker.
+    pub stop: Stop,
+    pub tasks: Vec<Task<()>>,
+}
+
+/// What the order side needs of the rest.
+pub struct Surroundings<'a> {
+    pub threads: &'a Threads,
+    pub redis: Arc<RedisSettings>,
+    pub control: Sender<ControlCommand>,
+    pub order_lane: Sender<OrderItem>,
+    pub heartbeats: &'a Heartbeats,
+    pub halts: Arc<HaltFile>,
+    pub default_type: DefaultType,
+}
+
+/// The running order side.
+pub struct OrderSide {
+    seats: Vec<Arc<Seat>>,
+    wishes: Receiver<Instrument>,
+    wish: Arc<Wishes>,
+    /// Ends the reader and the workers: nothing new is taken.
+    early: Stop,
+    /// Ends the pump, once the brokers have nothing more to tell.
+    late: Stop,
+    workers: Vec<Task<()>>,
+    pump: Option<Task<()>>,
+    /// The threads of the brokers.
+    behind: Vec<(Stop, Vec<Task<()>>)>,
+}
+
+/// Symbols that were wished for lately.
+struct Wishes {
+    sender: Sender<Instrument>,
+    lately: Mutex<HashMap<Instrument, Instant>>,
+}
+
+impl Wishes {
+    fn want(&self, exchange: &ExchangeName, symbol: &Symbol) {
+        let instrument = Instrument { exchange: exchange.clone(), symbol: symbol.clone() };
+        let now = Instant::now();
+        let mut lately = self.lately.lock();
+        if lately.get(&instrument).is_some_and(|at| now.saturating_duration_since(*at) < WISH_AGAIN) {
+            return;
+        }
+        match self.sender.try_send(instrument.clone()) {
+            Ok(()) => {
+                lately.insert(instrument, now);
+            }
+            Err(TrySendError::Full(_)) => log::warn!("prices of {symbol} are not asked for: too many are asked for at once"),
+            Err(TrySendError::Disconnected(_)) => {}
+        }
+    }
+}
+
+impl OrderSide {
+    /// Starts the threads; from then on commands are taken.
+    ///
+    /// # Errors
+    /// When the system refuses a thread.
+    pub fn start(employed: Vec<Employed>, bus: &EventBus, around: Surroundings<'_>) -> io::Result<(OrderSide, Stock)> {
+        let sights = Arc::new(Sights::default());
+        let (mut seats, mut behind) = (Vec::new(), Vec::new());
+        for Employed { broker, account_name, prices, session_of, gate, stop, tasks } in employed {
+            seats.push(Arc::new(Seat::new(broker, account_name, prices, session_of, gate)));
+            behind.push((stop, tasks));
+        }
+        let (sender, wishes) = bounded(WISHES);
+        let wish = Arc::new(Wishes { sender, lately: Mutex::default() });
+        let (early, late) = (Stop::new()?, Stop::new()?);
+        let names: HashMap<_, _> = seats.iter().map(|seat| (seat.of.clone(), Arc::<str>::from(seat.account_name.as_str()))).collect();
+        let lane = around.order_lane;
+        let hand_on: HandOn = Box::new(move |update| {
+            let account = names.get(&update.of).cloned().unwrap_or_else(|| update.of.account.as_str().into());
+            // The lane's end means a shutdown: nobody is left to be told.
+            let _ = lane.send(OrderItem { account_id: update.of.account.as_str().into(), received: wall_now(), event: order_event(update, account) });
+        });
+        let heartbeat = around.heartbeats.register("desk-events");
+        let pump = Pump { bus: bus.clone(), seats: seats.clone(), sights: Arc::clone(&sights), hand_on, token: late.token(), heartbeat };
+        // Heard from before anything is counted: an update in between is counted twice the same, never missed.
+        let subscription = Pump::subscribe(bus);
+        let pump = around.threads.spawn("desk-events", move || pump.run(subscription))?;
+        for seat in &seats {
+            if let Err(error) = seat.broker.connect().and_then(|()| seat.adopt()) {
+                log::error!("broker {}: {error}", seat.of.broker);
+            }
+        }
+        let wanting = Arc::clone(&wish);
+        let want = Box::new(move |exchange: &ExchangeName, symbol: &Symbol| wanting.want(exchange, symbol));
+        let desk = Arc::new(Desk::new(seats.clone(), sights, bus.clone(), want, Arc::clone(&around.halts), wall_now));
+        let stats = Arc::new(DeskStats::default());
+        let (inbox, entries) = bounded(COMMANDS);
+        let (done, finished) = bounded(DONE);
+        let out = Outgoing { control: around.control, done, stats: Arc::clone(&stats) };
+        let mut workers = start_workers(around.threads, &desk, entries, &out, around.default_type, &early.token(), around.heartbeats.register("desk"))?;
+        let place = StreamPlace { key: ORDERS, group: DESK_GROUP, consumer: "desk", field: "command" };
+        let (redis, token) = (around.redis, early.token());
+        workers.push(around.threads.spawn("redis-commands", move || run_entry_reader(redis, place, inbox, finished, token, Arc::new(EntryStats::default())))?);
+        let stock = Stock::new(&seats, around.halts, stats, bus.clone());
+        let side = OrderSide { seats, wishes, wish, early, late, workers, pump: Some(pump), behind };
+        side.keep_prices();
+        Ok((side, stock))
+    }
+
+    /// Symbols whose prices somebody needs.
+    pub fn wishes(&self) -> &Receiver<Instrument> {
+        &self.wishes
+    }
+
+    /// Wishes again for the prices of everything that is held or open.
+    pub fn keep_prices(&self) {
+        for seat in &self.seats {
+            for symbol in seat.symbols_in_use() {
+                self.wish.want(&seat.prices, &symbol);
+            }
+        }
+    }
+
+    /// From now on commands stay in Redis.
+    pub fn take_no_more(&self) {
+        self.early.stop(StopKind::Shutdown);
+    }
+
+    /// Ends what is under way, disconnects, and hands on what was still told.
+    pub fn stop(mut self, deadline: Instant) {
+        self.take_no_more();
+        self.behind.iter().for_each(|(stop, _)| stop.stop(StopKind::Shutdown));
+        let join = |task: Task<()>| {
+            if let Err(failure) = task.join_until(deadline) {
+                log::error!("{failure}");
+            }
+        };
+        self.workers.drain(..).for_each(join);
+        self.behind.drain(..).flat_map(|(_, tasks)| tasks).for_each(join);
+        self.seats.iter().for_each(|seat| seat.broker.disconnect());
+        self.late.stop(StopKind::Shutdown);
+        self.pump.take().into_iter().for_each(join);
+    }
+}
+
+/// An update in the form that goes to the bots.
+fn order_event(update: &OrderUpdate, account: Arc<str>) -> OrderEvent {
+    let order: &Order = &update.order;
+    let digits = |value| Digits::from_decimal(value);
+    let fill = update.fill.as_ref();
+    let quoted = |text: &str| serde_json::Value::from(text).to_string().into_boxed_str();
+    OrderEvent {
+        account,
+        event: update.change.as_str().to_owned(),
+        execution_id: update.execution_id.as_ref().map(ToString::to_string),
+        price: fill.and_then(|fill| digits(fill.price)),
+        qty: fill.and_then(|fill| digits(fill.quantity)),
+        position_qty: fill.and_then(|fill| digits(fill.position)),
+        timestamp: Some(update.at.to_string()),
+        order: OrderSummary {
+            id: order.id.to_string(),
+            client_order_id: Some(order.request.client_order_id.to_string()),
+            symbol: order.request.symbol.to_string(),
+            status: order.status.to_string(),
+            side: Some(order.request.side.as_str().to_owned()),
+            filled_qty: digits(order.filled),
+            filled_avg_price: order.average_price().and_then(digits),
+        },
+        order_json: write_order(order, OrderSetting::plain("", asset_class(&order.request.symbol))).into_boxed_str(),
+        extra: update.reason.iter().map(|reason| ("reason".to_owned(), quoted(reason))).collect(),
+    }
+}
+
+impl std::fmt::Debug for OrderSide {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("OrderSide").field("seats", &self.seats).finish_non_exhaustive()
+    }
+}
