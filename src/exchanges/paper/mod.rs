@@ -2,5 +2,7 @@
 //!
 //! Must not know where the prices come from.
 
+pub mod broker;
 pub mod engine;
 pub mod models;
+pub mod store;

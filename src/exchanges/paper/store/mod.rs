@@ -1,0 +1,282 @@
+//! The file of a paper account: cash, positions, orders, executions. What one call changed is one transaction.
+//!
+//! `synchronous=NORMAL` in a write-ahead log: the end of the process loses nothing that was kept, the end of the power at
+//! most the last moments, and never half a call. Must not know the matching engine, events or threads.
+
+mod error;
+mod rows;
+mod schema;
+mod text;
+
+use std::fs::{self, File, TryLockError};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use rust_decimal::Decimal;
+
+pub use error::StoreError;
+
+use crate::events::OrderKey;
+use crate::model::{AccountId, Fill, Order, Position, Symbol, Timestamp};
+use rows::{SELECT_FILLS, key, read_fill, read_order, select_orders, write_fill, write_order};
+
+/// Pages in the log at which a writer moves them into the file himself, because nobody has called [`Store::checkpoint`].
+const PAGES_AT_MOST: u32 = 40_000;
+/// How long a reader of another program (a copy, a look at the tables) may hold us up.
+const PATIENCE: Duration = Duration::from_millis(250);
+/// Orders that have ended and are still held in memory after a start; older ones are looked up in the file.
+const ENDED_IN_MEMORY: usize = 10_000;
+/// Prepared statements that are kept.
+const STATEMENTS: usize = 32;
+
+/// The account that a new file is made for, and that an old one has to belong to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opening {
+    pub account: AccountId,
+    pub currency: String,
+    pub cash: Decimal,
+    pub at: Timestamp,
+}
+
+/// The money of an account.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Purse {
+    pub cash: Decimal,
+    pub realised: Decimal,
+    pub fees: Decimal,
+    pub equity_at_open: Decimal,
+}
+
+/// Everything that a broker goes on with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Saved {
+    pub currency: String,
+    /// What the account began with.
+    pub start: Decimal,
+    pub purse: Purse,
+    pub positions: Vec<Position>,
+    /// Open ones, and the last that have ended; oldest first.
+    pub orders: Vec<Order>,
+    /// The last executions, oldest first.
+    pub fills: Vec<Fill>,
+}
+
+/// What one call changed.
+#[derive(Debug, Default)]
+pub struct Change {
+    pub purse: Option<Purse>,
+    /// `None`: not held any more.
+    pub positions: Vec<(Symbol, Option<Position>)>,
+    pub orders: Vec<Arc<Order>>,
+    pub fills: Vec<Fill>,
+}
+
+impl Change {
+    pub fn is_empty(&self) -> bool {
+        self.purse.is_none() && self.positions.is_empty() && self.orders.is_empty() && self.fills.is_empty()
+    }
+}
+
+/// The open file.
+#[derive(Debug)]
+pub struct Store {
+    db: Connection,
+    path: PathBuf,
+    generation: u64,
+    /// Held as long as the file is open: no other broker may open it.
+    _lock: File,
+}
+
+/// Moves the log into the file, beside the writer.
+#[derive(Debug)]
+pub struct Checkpointer {
+    db: Connection,
+    path: PathBuf,
+}
+
+impl Store {
+    /// Opens the file, or makes it.
+    ///
+    /// # Errors
+    /// When another broker has it, it is of somebody else, newer or damaged, or the disk does not let us.
+    pub fn open(path: &Path, opening: &Opening) -> Result<Store, StoreError> {
+        let lock = lock(path)?;
+        let failed = |cause| StoreError::of(path, cause);
+        let mut db = connect(path).map_err(failed)?;
+        schema::migrate(&mut db, path)?;
+        let generation = begin(&mut db, path, opening)?;
+        Ok(Store { db, path: path.to_path_buf(), generation, _lock: lock })
+    }
+
+    /// How often the file has been opened: what has to differ from one life to the next is made with it.
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    pub fn checkpointer(&self) -> Result<Checkpointer, StoreError> {
+        let db = connect(&self.path).map_err(|cause| StoreError::of(&self.path, cause))?;
+        Ok(Checkpointer { db, path: self.path.clone() })
+    }
+
+    /// Keeps what one call changed: all of it or nothing.
+    pub fn save(&mut self, change: &Change) -> Result<(), StoreError> {
+        let saved = write(&mut self.db, change);
+        saved.map_err(|cause| StoreError::of(&self.path, cause))
+    }
+
+    pub fn load(&self) -> Result<Saved, StoreError> {
+        read(&self.db).map_err(|cause| StoreError::of(&self.path, cause))
+    }
+
+    pub fn order(&self, order: &OrderKey) -> Result<Option<Order>, StoreError> {
+        let (column, value) = match order {
+            OrderKey::Venue(id) => ("key", key(id.as_str())),
+            OrderKey::Client(id) => ("client_order_id", id.as_str().to_owned()),
+        };
+        let sql = select_orders(&format!("WHERE {column} = ?"));
+        let found = self.db.prepare_cached(&sql).and_then(|mut statement| statement.query_row([value], read_order).optional());
+        found.map_err(|cause| StoreError::of(&self.path, cause))
+    }
+
+    /// Executions after `since`, oldest first; those of one instant stay together, so that the next call with the last one's
+    /// time misses none, though the page then has more than `limit`.
+    pub fn fills(&self, since: Timestamp, limit: usize) -> Result<Vec<Fill>, StoreError> {
+        read_fills(&self.db, since, limit).map_err(|cause| StoreError::of(&self.path, cause))
+    }
+
+    /// Lets the file grow no further than `pages`, as a full disk would.
+    #[cfg(test)]
+    pub fn limit_pages(&self, pages: u32) {
+        self.db.pragma_update(None, "max_page_count", pages).unwrap();
+    }
+
+    #[cfg(test)]
+    pub fn pages(&self) -> u32 {
+        self.db.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap()
+    }
+}
+
+impl Checkpointer {
+    /// Moves what it can without making the writer wait; returns how many pages are left in the log.
+    pub fn run(&self) -> Result<i64, StoreError> {
+        let moved = self.db.query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |row| Ok(row.get::<_, i64>(1)? - row.get::<_, i64>(2)?));
+        moved.map_err(|cause| StoreError::of(&self.path, cause))
+    }
+}
+
+/// The lock stands in a file of its own: SQLite's locks on the database are lost when this process closes it anywhere.
+fn lock(path: &Path) -> Result<File, StoreError> {
+    let failed = |cause| StoreError::Path { path: path.to_path_buf(), cause };
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(failed)?;
+    }
+    let mut name = path.as_os_str().to_owned();
+    name.push(".lock");
+    let file = File::options().create(true).truncate(false).write(true).open(name).map_err(failed)?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_path_buf())),
+        Err(TryLockError::Error(cause)) => Err(failed(cause)),
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open(path)?;
+    db.busy_timeout(PATIENCE)?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS);
+    db.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    db.pragma_update(None, "synchronous", "normal")?;
+    db.pragma_update_and_check(None, "wal_autocheckpoint", PAGES_AT_MOST, |_| Ok(()))?;
+    Ok(db)
+}
+
+/// Opens the account if the file is new, else sees that it is the right one; counts this life.
+fn begin(db: &mut Connection, path: &Path, opening: &Opening) -> Result<u64, StoreError> {
+    let failed = |cause| StoreError::of(path, cause);
+    let change = db.transaction().map_err(failed)?;
+    let known = change.query_row("SELECT id, currency FROM account", [], |row| Ok((row.get(0)?, row.get(1)?))).optional().map_err(failed)?;
+    let other = |what, found, wanted: &str| StoreError::OtherAccount { path: path.to_path_buf(), what, found, wanted: wanted.to_owned() };
+    if let Some((account, currency)) = known {
+        if account != opening.account.as_str() {
+            return Err(other("account", account, opening.account.as_str()));
+        }
+        if currency != opening.currency {
+            return Err(other("currency", currency, &opening.currency));
+        }
+        change.execute("UPDATE account SET generation = generation + 1", []).map_err(failed)?;
+    } else {
+        let cash = opening.cash.to_string();
+        let row = params![opening.account.as_str(), opening.currency, cash, cash, "0", "0", cash, opening.at.nanos(), 1];
+        change.execute("INSERT INTO account VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row).map_err(failed)?;
+    }
+    let generation: i64 = change.query_row("SELECT generation FROM account", [], |row| row.get(0)).map_err(failed)?;
+    change.commit().map_err(failed)?;
+    Ok(generation.unsigned_abs())
+}
+
+fn write(db: &mut Connection, change: &Change) -> rusqlite::Result<()> {
+    let all = db.transaction()?;
+    for order in &change.orders {
+        write_order(&all, order)?;
+    }
+    for fill in &change.fills {
+        write_fill(&all, fill)?;
+    }
+    for (symbol, position) in &change.positions {
+        match position {
+            Some(held) => {
+                let sql = "INSERT INTO positions VALUES (?, ?, ?, ?) ON CONFLICT (symbol) DO UPDATE SET quantity = excluded.quantity, cost = excluded.cost, realised = excluded.realised";
+                let row = params![symbol.as_str(), held.quantity.to_string(), held.cost.to_string(), held.realised.to_string()];
+                all.prepare_cached(sql)?.execute(row)?;
+            }
+            None => drop(all.prepare_cached("DELETE FROM positions WHERE symbol = ?")?.execute([symbol.as_str()])?),
+        }
+    }
+    if let Some(purse) = &change.purse {
+        let row = [&purse.cash, &purse.realised, &purse.fees, &purse.equity_at_open].map(ToString::to_string);
+        all.prepare_cached("UPDATE account SET cash = ?, realised = ?, fees = ?, equity_at_open = ?")?.execute(row)?;
+    }
+    all.commit()
+}
+
+fn read(db: &Connection) -> rusqlite::Result<Saved> {
+    let account = "SELECT currency, start, cash, realised, fees, equity_at_open FROM account";
+    let (currency, start, purse) = db.query_row(account, [], |row| {
+        let mut column = text::Reader::new(row);
+        let (currency, start) = (column.text()?, column.decimal()?);
+        let purse = Purse { cash: column.decimal()?, realised: column.decimal()?, fees: column.decimal()?, equity_at_open: column.decimal()? };
+        Ok((currency, start, purse))
+    })?;
+    let mut positions = db.prepare("SELECT symbol, quantity, cost, realised FROM positions ORDER BY symbol")?;
+    let positions = positions.query_map([], |row| {
+        let mut column = text::Reader::new(row);
+        let symbol = column.parsed("symbol")?;
+        Ok(Position { symbol, quantity: column.decimal()?, cost: column.decimal()?, mark: None, realised: column.decimal()? })
+    })?;
+    let positions = positions.collect::<Result<_, _>>()?;
+    let wanted = format!("WHERE open = 1 OR seq > (SELECT coalesce(max(seq), 0) FROM orders) - {ENDED_IN_MEMORY} ORDER BY seq");
+    let orders = db.prepare(&select_orders(&wanted))?.query_map([], read_order)?.collect::<Result<_, _>>()?;
+    let last = format!("{SELECT_FILLS} ORDER BY at DESC, seq DESC LIMIT {ENDED_IN_MEMORY}");
+    let mut fills: Vec<Fill> = db.prepare(&last)?.query_map([], read_fill)?.collect::<Result<_, _>>()?;
+    fills.reverse();
+    Ok(Saved { currency, start, purse, positions, orders, fills })
+}
+
+fn read_fills(db: &Connection, since: Timestamp, limit: usize) -> rusqlite::Result<Vec<Fill>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    let page = format!("{SELECT_FILLS} WHERE at > ? ORDER BY at, seq LIMIT ?");
+    let mut fills: Vec<Fill> = db.prepare_cached(&page)?.query_map(params![since.nanos(), limit], read_fill)?.collect::<Result<_, _>>()?;
+    if let Some(at) = fills.last().map(|last| last.at).filter(|_| i64::try_from(fills.len()) == Ok(limit)) {
+        let shown = fills.iter().filter(|fill| fill.at == at).count();
+        let rest = format!("{SELECT_FILLS} WHERE at = ? ORDER BY seq LIMIT -1 OFFSET ?");
+        let rest =
+            db.prepare_cached(&rest)?.query_map(params![at.nanos(), i64::try_from(shown).unwrap_or(i64::MAX)], read_fill)?.collect::<Result<Vec<_>, _>>()?;
+        fills.extend(rest);
+    }
+    Ok(fills)
+}
+
+#[cfg(test)]
+mod tests;
