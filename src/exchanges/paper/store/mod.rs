@@ -28,6 +28,7 @@ const PAGES_AT_MOST: u32 = 40_000;
 const PATIENCE: Duration = Duration::from_millis(250);
 /// Orders that have ended and are still held in memory after a start; older ones are looked up in the file.
 const ENDED_IN_MEMORY: usize = 10_000;
+const ONE_LIFE_MORE: &str = "UPDATE account SET generation = generation + 1";
 /// Prepared statements that are kept.
 const STATEMENTS: usize = 32;
 
@@ -61,6 +62,8 @@ pub struct Saved {
     pub orders: Vec<Order>,
     /// The last executions, oldest first.
     pub fills: Vec<Fill>,
+    /// Whether these are all the orders that there ever were.
+    pub complete: bool,
 }
 
 /// What one call changed.
@@ -124,6 +127,13 @@ impl Store {
     pub fn save(&mut self, change: &Change) -> Result<(), StoreError> {
         let saved = write(&mut self.db, change);
         saved.map_err(|cause| StoreError::of(&self.path, cause))
+    }
+
+    /// Counts another life without closing the file: also a proof that it can be written again.
+    pub fn renew(&mut self) -> Result<(), StoreError> {
+        self.db.execute(ONE_LIFE_MORE, []).map_err(|cause| StoreError::of(&self.path, cause))?;
+        self.generation += 1;
+        Ok(())
     }
 
     pub fn load(&self) -> Result<Saved, StoreError> {
@@ -205,7 +215,7 @@ fn begin(db: &mut Connection, path: &Path, opening: &Opening) -> Result<u64, Sto
         if currency != opening.currency {
             return Err(other("currency", currency, &opening.currency));
         }
-        change.execute("UPDATE account SET generation = generation + 1", []).map_err(failed)?;
+        change.execute(ONE_LIFE_MORE, []).map_err(failed)?;
     } else {
         let cash = opening.cash.to_string();
         let row = params![opening.account.as_str(), opening.currency, cash, cash, "0", "0", cash, opening.at.nanos(), 1];
@@ -257,11 +267,13 @@ fn read(db: &Connection) -> rusqlite::Result<Saved> {
     })?;
     let positions = positions.collect::<Result<_, _>>()?;
     let wanted = format!("WHERE open = 1 OR seq > (SELECT coalesce(max(seq), 0) FROM orders) - {ENDED_IN_MEMORY} ORDER BY seq");
-    let orders = db.prepare(&select_orders(&wanted))?.query_map([], read_order)?.collect::<Result<_, _>>()?;
+    let orders: Vec<Order> = db.prepare(&select_orders(&wanted))?.query_map([], read_order)?.collect::<Result<_, _>>()?;
     let last = format!("{SELECT_FILLS} ORDER BY at DESC, seq DESC LIMIT {ENDED_IN_MEMORY}");
     let mut fills: Vec<Fill> = db.prepare(&last)?.query_map([], read_fill)?.collect::<Result<_, _>>()?;
     fills.reverse();
-    Ok(Saved { currency, start, purse, positions, orders, fills })
+    let known = db.query_row("SELECT count(*) FROM orders", [], |row| row.get::<_, i64>(0))?;
+    let complete = usize::try_from(known) == Ok(orders.len());
+    Ok(Saved { currency, start, purse, positions, orders, fills, complete })
 }
 
 fn read_fills(db: &Connection, since: Timestamp, limit: usize) -> rusqlite::Result<Vec<Fill>> {

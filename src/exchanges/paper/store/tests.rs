@@ -163,7 +163,8 @@ fn an_account_goes_on_where_it_was() {
     drop(store);
     let store = Store::open(&path, &Opening { cash: 5.into(), ..opening() }).unwrap();
     let saved = store.load().unwrap();
-    let wanted = Saved { currency: "USD".to_owned(), start: dec("100000"), purse, positions: vec![held], orders: Vec::new(), fills: vec![fill(1, 5)] };
+    let wanted =
+        Saved { currency: "USD".to_owned(), start: dec("100000"), purse, positions: vec![held], orders: Vec::new(), fills: vec![fill(1, 5)], complete: true };
     assert_eq!((store.generation(), saved), (2, wanted));
 }
 

@@ -1,0 +1,68 @@
+//! What moves an account while nobody calls: time, and the log of its file.
+//!
+//! Must not know orders.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use crossbeam_channel::select;
+
+use super::PaperBroker;
+use crate::model::Timestamp;
+use crate::runtime::StopToken;
+
+/// At least so often the clock is read again, for clocks that are set.
+const LOOK: Duration = Duration::from_secs(1);
+/// Steps after which the log is worth moving.
+const STEPS: u64 = 4_000;
+/// Steps after which it is moved however busy we are.
+const STEPS_AT_MOST: u64 = 4 * STEPS;
+/// So long nothing must be due when it is moved.
+const QUIET: Duration = Duration::from_millis(100);
+
+impl PaperBroker {
+    /// Does what is due by now: orders reach the market, days end.
+    pub fn advance(&self) {
+        // An account that is closed or in trouble says so to whoever calls it.
+        let _ = self.step_inside(|_, _| Ok(()));
+        self.outbox.carry(&self.bus);
+    }
+
+    /// When [`PaperBroker::advance`] has something to do.
+    pub fn next_due(&self) -> Option<Timestamp> {
+        self.held.lock().due
+    }
+
+    /// Moves the account in time until it is stopped.
+    pub fn run(&self, stop: &StopToken) {
+        while stop.is_running() {
+            self.advance();
+            let wait = self.wait();
+            self.move_log(wait);
+            select! {
+                recv(stop.channel()) -> _ => return,
+                recv(self.woken) -> _ => {}
+                default(wait) => {}
+            }
+        }
+    }
+
+    fn wait(&self) -> Duration {
+        let Some(due) = self.next_due() else { return LOOK };
+        let nanos = due.nanos().saturating_sub((self.clock)().nanos());
+        Duration::from_nanos(nanos.max(0).unsigned_abs()).min(LOOK)
+    }
+
+    fn move_log(&self, quiet: Duration) {
+        let steps = self.steps.load(Ordering::Relaxed);
+        if steps < STEPS || (quiet < QUIET && steps < STEPS_AT_MOST) {
+            return;
+        }
+        let checkpointer = self.checkpointer.lock();
+        let Some(checkpointer) = checkpointer.as_ref() else { return };
+        match checkpointer.run() {
+            Ok(_) => drop(self.steps.fetch_sub(steps, Ordering::Relaxed)),
+            Err(cause) => log::warn!("the log of a paper account stays as long as it is: {cause}"),
+        }
+    }
+}
