@@ -146,6 +146,23 @@ pub struct Status {
     pub symbols: u64,
     pub bots: u64,
     pub orders: serde_json::Value,
+    pub brokers: Vec<BrokerWord>,
+    pub halts: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct BrokerWord {
+    pub name: String,
+    pub kind: String,
+    pub account: String,
+    pub account_id: String,
+    pub live: bool,
+    pub connection: String,
+    pub health: HealthWord,
+    pub open_orders: u64,
+    pub placed: u64,
+    pub fills: u64,
 }
 
 #[derive(Debug, Default, Deserialize)]

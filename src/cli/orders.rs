@@ -39,6 +39,14 @@ pub fn order(args: &OrderArgs, place: &Place, console: &mut Console) -> Result<(
     for (field, price) in prices {
         put(&mut command, field, price.as_deref());
     }
+    let kind = match (args.trail.is_some() || args.trail_percent.is_some(), args.stop.is_some(), args.limit.is_some()) {
+        (true, ..) => "trailing_stop",
+        (_, true, true) => "stop_limit",
+        (_, true, false) => "stop",
+        (_, false, true) => "limit",
+        _ => "market",
+    };
+    put(&mut command, "type", Some(kind));
     let class = match (args.oco, &args.take_profit, &args.stop_loss) {
         (true, ..) => Some("oco"),
         (false, Some(_), Some(_)) => Some("bracket"),

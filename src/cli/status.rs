@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::args::StatusArgs;
 use super::error::CliError;
-use super::messages::{Status, StreamWord, time};
+use super::messages::{BrokerWord, Status, StreamWord, time};
 use super::out::{Colour, Console, Out};
 use super::reach::{Link, Place};
 use crate::model::Timestamp;
@@ -75,6 +75,24 @@ fn render(status: &Status, now: Timestamp, out: &Out) -> Vec<String> {
     lines.extend(facts("redis", &status.redis));
     lines.push(format!("served   {} symbols to {} bots", status.symbols, status.bots));
     lines.extend(facts("orders", &status.orders));
+    lines.extend(status.brokers.iter().enumerate().flat_map(|(at, broker)| broker_lines(at == 0, broker, out)));
+    lines.extend(status.halts.iter().map(|halt| out.paint(Colour::Bad, &format!("halt     {}", shown(halt)))));
+    lines
+}
+
+fn broker_lines(first: bool, broker: &BrokerWord, out: &Out) -> Vec<String> {
+    let label = if first { "brokers" } else { "" };
+    let colour = if broker.connection == "connected" { Colour::Good } else { Colour::Bad };
+    let connection = out.paint(colour, &format!("{:<14}", shown(&broker.connection)));
+    let live = if broker.live { out.paint(Colour::Bad, "  LIVE") } else { String::new() };
+    let BrokerWord { name, account_id, health, open_orders, placed, fills, .. } = broker;
+    let mut lines = vec![format!(
+        "{label:<8} {:<14} {connection} account {}{live}  health {:.2}  {open_orders} open  {placed} placed  {fills} fills",
+        shown(name),
+        shown(account_id),
+        health.score
+    )];
+    lines.extend(health.reasons.iter().map(|reason| out.paint(Colour::Warn, &format!("         {}", shown(reason)))));
     lines
 }
 
@@ -115,7 +133,10 @@ mod tests {
     const MESSAGE: &str = r#"{"type":"status","state":"degraded","epoch":1763700000000,"pid":42,"version":"0.1.0","started_at":1763700000000,
         "updated_at":1763703661000,"health":{"score":0.5,"reasons":["alp-data: waiting to try again for 41 s","evil\u001b[2J"]},
         "streams":[{"name":"alp-data","state":"backing_off","since":"2025-11-21T05:40:20Z","symbols":12},{"name":"alp-orders","state":"streaming","since":null,"symbols":0}],
-        "redis":{"prices":"up","orders":true},"symbols":12,"bots":3,"orders":{"last_seq":77}}"#;
+        "redis":{"prices":"up","orders":true},"symbols":12,"bots":3,"orders":{"last_seq":77},
+        "brokers":[{"name":"paper","account_id":"paper-1","connection":"connected","health":{"score":1.0},"open_orders":2,"placed":5,"fills":3},
+        {"name":"alpaca","account_id":"a-1","live":true,"connection":"disconnected","health":{"score":0.0,"reasons":["disconnected"]}}],
+        "halts":["halted for bot scalper: too fast"]}"#;
 
     #[test]
     fn a_person_sees_what_is_wrong() {
@@ -134,6 +155,10 @@ mod tests {
                 "redis    orders true  prices up",
                 "served   12 symbols to 3 bots",
                 "orders   last_seq 77",
+                "brokers  paper          connected      account paper-1  health 1.00  2 open  5 placed  3 fills",
+                "         alpaca         disconnected   account a-1  LIVE  health 0.00  0 open  0 placed  0 fills",
+                "         disconnected",
+                "halt     halted for bot scalper: too fast",
             ]
         );
         assert_eq!(in_short(MESSAGE).unwrap(), "the broker is degraded; alp-data backing_off, alp-orders streaming");

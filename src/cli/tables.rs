@@ -14,7 +14,7 @@ pub fn of_answer(answer: &Value, out: &Out) -> Vec<String> {
     let about = [text(&answer["action"]), text(&answer["client_order_id"])].into_iter().filter(|word| word != "-").collect::<Vec<_>>().join(" ");
     if result != "accepted" {
         lines.push(format!("{}  {about}: {}", out.paint(Colour::Bad, &result), text(&answer["reason"])));
-        if let Some(key) = answer["config_key"].as_str() {
+        if let Some(key) = answer["config_key"].as_str().filter(|key| !key.is_empty()) {
             lines.push(format!("          the limit is configured as {}", printable(key, MAX_TEXT)));
         }
         return lines;

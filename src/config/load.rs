@@ -132,7 +132,9 @@ fn read_exchanges(sources: &Sources, variables: &Variables, report: &mut Report)
                 Ok(text) => files.push(BrokerFile { path, text }),
                 Err(error) => report.refuse(path.display().to_string(), format!("cannot be read: {error}")),
             },
-            Some("yml" | "YAML" | "YML") if !hidden => report.warn(format!("{}: is not read, because its name does not end in .yaml; rename it", path.display())),
+            Some("yml" | "YAML" | "YML") if !hidden => {
+                report.warn(format!("{}: is not read, because its name does not end in .yaml; rename it", path.display()))
+            }
             _ => {}
         }
     }

@@ -155,7 +155,11 @@ impl Answer {
 
     /// Refused by the risk check.
     pub fn denied_by(action: &str, denial: &Denial) -> Answer {
-        Answer { rule: Some(denial.rule.as_str().to_owned()), config_key: Some(denial.config_key), ..Answer::denied(action, denial.to_string()) }
+        Answer {
+            rule: Some(denial.rule.as_str().to_owned()),
+            config_key: Some(denial.config_key).filter(|key| !key.is_empty()),
+            ..Answer::denied(action, denial.to_string())
+        }
     }
 
     /// What a broker's error means for the sender.

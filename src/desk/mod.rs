@@ -30,4 +30,8 @@ pub use pump::{HandOn, Pump};
 pub use seat::{Seat, SessionOf};
 pub use sights::Sights;
 pub use stock::Stock;
+
+#[cfg(test)]
+mod tests;
+
 pub use workers::{DeskStats, Outgoing, WORKERS, start_workers};

@@ -17,7 +17,7 @@ use crate::contract::channel::{DESK_GROUP, ORDERS};
 use crate::contract::{DefaultType, OrderSetting, write_order};
 use crate::desk::{Desk, DeskStats, HaltFile, HandOn, Outgoing, Pump, Seat, SessionOf, Sights, Stock, asset_class, start_workers};
 use crate::events::{EventBus, OrderEvent, OrderSummary, OrderUpdate};
-use crate::exchanges::{Broker, BrokerError};
+use crate::exchanges::Broker;
 use crate::model::{Digits, ExchangeName, Order, Symbol};
 use crate::observe::Heartbeats;
 use crate::redis::{ControlCommand, EntryStats, StreamPlace, run_entry_reader};

@@ -69,8 +69,7 @@ fn one(settings: &BrokerSettings, config: &Config, bus: &EventBus, threads: &Thr
 
 fn paper(settings: &BrokerSettings, words: &PaperWords, config: &Config, bus: &EventBus, threads: &Threads) -> Result<Employed, EmployError> {
     let name = settings.name.clone();
-    let account: AccountId =
-        format!("{name}-1").parse().map_err(|cause| EmployError::Account { file: settings.file.clone(), name: name.clone(), cause })?;
+    let account: AccountId = format!("{name}-1").parse().map_err(|cause| EmployError::Account { file: settings.file.clone(), name: name.clone(), cause })?;
     let broker = Arc::new(PaperBroker::new(paper_settings(name.clone(), account, words, config), bus.clone(), Arc::new(wall_now)));
     // Invented prices never sleep.
     let hours = if config.sim.is_some() { Hours::Always } else { Hours::Calendar(Arc::new(Calendar::us_equities())) };

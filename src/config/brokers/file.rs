@@ -111,7 +111,8 @@ fn name(file: &BrokerFile, given: Option<Given>, kind: Option<Kind>, report: &mu
         return None;
     };
     if let Some((word, _)) = KINDS.iter().find(|(word, of_word)| *word == name.as_str() && kind.is_some_and(|kind| kind != *of_word)) {
-        report.refuse(at, format!("is named '{word}' but is a broker of another type, which orders for '{word}' would reach; correct broker_type, or rename it"));
+        report
+            .refuse(at, format!("is named '{word}' but is a broker of another type, which orders for '{word}' would reach; correct broker_type, or rename it"));
     }
     Some(name)
 }

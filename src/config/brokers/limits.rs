@@ -125,7 +125,10 @@ fn looser<T: PartialOrd + Display>(bot: &Option<Place<T>>, account: &Option<Plac
     if let (Some(bot), Some(account)) = (bot, account)
         && bot.value > account.value
     {
-        report.refuse(bot.at.clone(), format!("found '{}', which is looser than the account's {}; a bot's limits can only be stricter", bot.value, account.value));
+        report.refuse(
+            bot.at.clone(),
+            format!("found '{}', which is looser than the account's {}; a bot's limits can only be stricter", bot.value, account.value),
+        );
     }
 }
 

@@ -9,7 +9,6 @@ mod settings;
 mod show;
 mod venues;
 
-
 use std::path::PathBuf;
 
 use super::dotenv::Variables;
@@ -90,7 +89,9 @@ pub(super) fn check(files: &[BrokerFile], context: &Context, used: &mut Vec<Stri
 /// An exchange that is there and has prices.
 fn prices(given: &Given, brokers: &Brokers, default: &ExchangeName, report: &mut Report) -> Option<ExchangeName> {
     let mut names = vec![default];
-    names.extend(brokers.enabled.iter().filter(|other| !matches!(other.venue, VenueSettings::Paper(_))).map(|other| &other.name).filter(|name| *name != default));
+    names.extend(
+        brokers.enabled.iter().filter(|other| !matches!(other.venue, VenueSettings::Paper(_))).map(|other| &other.name).filter(|name| *name != default),
+    );
     let found = names.iter().find(|name| name.as_str() == given.text);
     if found.is_none() {
         let words: Vec<&str> = names.iter().map(|name| name.as_str()).collect();

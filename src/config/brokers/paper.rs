@@ -104,7 +104,10 @@ fn slippage(section: &mut Section, report: &mut Report) -> Slippage {
             let (at, ceiling) = ceiling.map_or((None, IMPACT_CEILING), |(at, value)| (Some(at), value));
             if base > ceiling {
                 let at = at.or(named.map(|given| given.at)).unwrap_or_default();
-                report.refuse(at, format!("the slippage of the smallest order ({base}) is more than impact_ceiling ({ceiling}); raise the one or lower the other"));
+                report.refuse(
+                    at,
+                    format!("the slippage of the smallest order ({base}) is more than impact_ceiling ({ceiling}); raise the one or lower the other"),
+                );
             }
             Slippage::Impact { base, slope: slope.map_or(IMPACT_SLOPE, |(_, value)| value), ceiling }
         }

@@ -151,10 +151,8 @@ fn ib_account(given: Given, live: bool, report: &mut Report) -> Option<String> {
     // Demonstration accounts start with D as well: DU and DF.
     match (given.text.starts_with('D'), live) {
         (true, true) => report.refuse(given.at, format!("{} is a paper account, but the environment is live; change one of the two", given.text)),
-        (false, false) => report.refuse(
-            given.at,
-            format!("{} is a live account (those of paper start with D), but the environment is paper; change one of the two", given.text),
-        ),
+        (false, false) => report
+            .refuse(given.at, format!("{} is a live account (those of paper start with D), but the environment is paper; change one of the two", given.text)),
         _ => return Some(given.text),
     }
     None
@@ -185,9 +183,10 @@ pub(super) fn exclusive(settings: &super::BrokerSettings) -> (String, &'static s
         VenueSettings::Binance(binance) => {
             (format!("binance {}", binance.api_key.expose()), "trade with the same key, so that the limits of neither hold; disable one of the two")
         }
-        VenueSettings::InteractiveBrokers(ib) => {
-            (format!("ib {}:{} {}", ib.host, ib.port, ib.client_id), "use the same client id at one gateway, which takes each once; give each its own client_id")
-        }
+        VenueSettings::InteractiveBrokers(ib) => (
+            format!("ib {}:{} {}", ib.host, ib.port, ib.client_id),
+            "use the same client id at one gateway, which takes each once; give each its own client_id",
+        ),
     }
 }
 

@@ -114,8 +114,7 @@ fn limits_arrive_as_the_check_takes_them() {
         ..Default::default()
     };
     assert_eq!(broker.limits, limits);
-    let bot =
-        crate::risk::Limits { max_open_orders: Some(2), allowed_symbols: symbols(&["AAPL"]), max_slippage: Some(dec("0.005")), ..Default::default() };
+    let bot = crate::risk::Limits { max_open_orders: Some(2), allowed_symbols: symbols(&["AAPL"]), max_slippage: Some(dec("0.005")), ..Default::default() };
     let wanted = BTreeMap::from([("scalper".to_owned(), bot), ("slow_one".to_owned(), crate::risk::Limits::default())]);
     assert_eq!(broker.bot_limits, wanted);
 }

@@ -58,7 +58,8 @@ impl Case {
             env.insert("PAPER_ALPACA_API_KEY_ID".to_owned(), "PKTEST".to_owned());
             env.insert("PAPER_ALPACA_API_SECRET_KEY".to_owned(), "hush-paper".to_owned());
         }
-        let sources = Sources { file: self.file.is_some().then_some(file), dotenv: Some(folder.path().join(".env")), exchanges: Some(exchanges), env, sim: self.sim };
+        let sources =
+            Sources { file: self.file.is_some().then_some(file), dotenv: Some(folder.path().join(".env")), exchanges: Some(exchanges), env, sim: self.sim };
         let plain = |text: String| text.replace(&format!("{}", folder.path().display()), "configs");
         match Config::load(&sources) {
             Ok(loaded) => Ok((loaded.config, loaded.warnings.into_iter().map(plain).collect())),

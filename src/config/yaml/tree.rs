@@ -104,7 +104,8 @@ mod tests {
 
     #[test]
     fn numbers_keep_their_digits() {
-        let text = "a: 0.10\nb: [1e-7, -5, {c: 0.1234567890123456789012}]\n1: 99999999999999999999999.5\nd: \"0.10\"\ne: !x {f: 1}\ng: True\nh: ~\ni: |\n  1.0\n";
+        let text =
+            "a: 0.10\nb: [1e-7, -5, {c: 0.1234567890123456789012}]\n1: 99999999999999999999999.5\nd: \"0.10\"\ne: !x {f: 1}\ng: True\nh: ~\ni: |\n  1.0\n";
         let number = |text: &str| Tree::Number(text.to_owned());
         let key = |text: &str| Some(text.to_owned());
         let wanted = Tree::Map(vec![

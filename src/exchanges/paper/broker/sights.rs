@@ -43,8 +43,7 @@ impl Sights {
 
     /// All of them, in the order in which they were seen.
     pub fn in_order(&self) -> Vec<(Timestamp, &Symbol, MarketSight)> {
-        let mut all: Vec<_> =
-            self.of.iter().flat_map(|(symbol, kinds)| kinds.iter().flatten().map(move |(at, seen)| (*at, symbol, *seen))).collect();
+        let mut all: Vec<_> = self.of.iter().flat_map(|(symbol, kinds)| kinds.iter().flatten().map(move |(at, seen)| (*at, symbol, *seen))).collect();
         all.sort_by_key(|(at, ..)| *at);
         all
     }

@@ -15,7 +15,8 @@ use crate::exchanges::paper::engine::{AccountState, Engine, Instrument};
 use crate::exchanges::paper::store::{Change, Checkpointer, Opening, Purse, Saved, Store, StoreError};
 use crate::exchanges::{BrokerError, CancelOutcome};
 use crate::model::{
-    AccountId, AccountInfo, Balance, ClientOrderId, ExchangeName, Fill, MarketSession, Modification, Order, OrderRequest, OrderType, Position, Symbol, Timestamp, VenueOrderId,
+    AccountId, AccountInfo, Balance, ClientOrderId, ExchangeName, Fill, MarketSession, Modification, Order, OrderRequest, OrderType, Position, Symbol,
+    Timestamp, VenueOrderId,
 };
 
 /// Where the stop of a trailing order stands, and the best price that it has seen.
@@ -98,7 +99,7 @@ impl Venue {
             fees: saved.purse.fees,
             equity_at_open: saved.purse.equity_at_open,
             positions: saved.positions,
-            orders: saved.orders,
+            orders: saved.orders.into_iter().map(std::sync::Arc::new).collect(),
             fills: saved.fills,
         };
         engine.restore(state, now);
