@@ -7,6 +7,7 @@ mod broker;
 mod cache;
 mod capability;
 mod error;
+pub mod factory;
 mod health;
 mod metrics;
 pub mod paper;
