@@ -50,7 +50,8 @@ impl Given {
     pub fn decimal(&self, range: &DecimalRange, report: &mut Report) -> Option<Decimal> {
         let number = Digits::parse(self.text.trim()).ok().and_then(|digits| digits.to_decimal()).map(|number| number.normalize());
         let Some(number) = number.filter(|number| range.contains(*number)) else {
-            self.refuse(report, range.words);
+            let hint = if self.text.contains([',', '_', '$', '€', '%', ' ']) { "; write digits and a point alone" } else { "" };
+            self.refuse(report, format!("{}{hint}", range.words));
             return None;
         };
         if number.scale() > DECIMALS {

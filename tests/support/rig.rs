@@ -164,6 +164,8 @@ pub fn configuration(redis_port: u16, sim: &Sim, data_dir: &Path) -> Config {
             codec: Codec::Json,
         },
         default_exchange: "alpaca".parse().unwrap(),
+        brokers: Vec::new(),
+        disabled_brokers: Vec::new(),
         symbols: Vec::new(),
         all_symbols: false,
         symbol_feeds: FeedSet::NONE.with(Feed::Price),

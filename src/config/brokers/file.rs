@@ -52,7 +52,12 @@ pub(super) fn read(file: &BrokerFile, context: &Context, used: &mut Vec<String>,
     let kind = kind.and_then(|given| Some((given.pick_of(&KINDS, report)?, given)));
     let mut active = enabled != Some(false);
     if active {
-        report.problems.extend(parsed.unset);
+        for mut problem in parsed.unset {
+            if enabled.is_some() {
+                problem.text.push_str("; or switch the broker off with 'enabled: false'");
+            }
+            report.problems.push(problem);
+        }
     }
     let name = name(file, top.text("name", report), kind.as_ref().map(|(kind, _)| *kind), report);
     if active && context.sim && matches!(kind, Some((Kind::Binance | Kind::InteractiveBrokers, _))) {

@@ -19,7 +19,7 @@ const MAX_BOT: usize = 16;
 
 pub(super) fn read(mut section: Section, slippage: Option<(String, Decimal)>, report: &mut Report) -> (Limits, BTreeMap<String, Limits>) {
     let bots = section.section("bots", report);
-    section.refuse_key("max_slippage", "stands under trading: trading.max_slippage", report);
+    section.refuse_key("max_slippage", "belongs to the section trading; move it there", report);
     let mut account = Placed::read(&mut section, report);
     section.finish(report);
     account.max_slippage = slippage.map(|(at, value)| Place { at, value });
@@ -32,7 +32,7 @@ pub(super) fn read(mut section: Section, slippage: Option<(String, Decimal)>, re
             continue;
         }
         let Some(mut section) = Section::new(node, report) else { continue };
-        section.refuse_key("max_daily_loss", "counts for the whole account, not for one bot; it stands in risk_limits", report);
+        section.refuse_key("max_daily_loss", "counts for the whole account, not for one bot; move it up into risk_limits", report);
         let mut bot = Placed::read(&mut section, report);
         bot.max_slippage = decimal(&mut section, "max_slippage", &DecimalRange::POSITIVE_FRACTION, report);
         section.finish(report);
@@ -161,6 +161,10 @@ fn symbols(section: &mut Section, report: &mut Report) -> Option<BTreeMap<Symbol
     let given = items(Some(node), report);
     if given.is_empty() && report.problems.len() == before {
         report.refuse(at, "is an empty list, which would deny every order; name symbols, or delete the line to allow all");
+    }
+    if let Some(all) = given.iter().find(|one| one.text == "*") {
+        report.refuse(all.at.clone(), "found '*'; delete the line to allow every symbol");
+        return None;
     }
     Some(given.iter().filter_map(|one| one.symbol(report).map(|symbol| (symbol, one.at.clone()))).collect())
 }

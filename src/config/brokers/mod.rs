@@ -51,7 +51,7 @@ pub(super) struct Brokers {
 
 /// Checks all files, in the order given.
 pub(super) fn check(files: &[BrokerFile], context: &Context, used: &mut Vec<String>, report: &mut Report) -> Brokers {
-    let built_in = [BrokerFile { path: PathBuf::from("(built in) paper.yaml"), text: BUILT_IN.to_owned() }];
+    let built_in = [BrokerFile { path: PathBuf::from("(built in)/paper.yaml"), text: BUILT_IN.to_owned() }];
     let files = if files.is_empty() { &built_in } else { files };
     let mut brokers = Brokers::default();
     let mut wishes: Vec<(usize, Given)> = Vec::new();

@@ -11,6 +11,8 @@ use super::super::section::{DecimalRange, Given, Section};
 use super::settings::{PaperSettings, Slippage};
 use crate::model::ExchangeName;
 
+/// The broker's own file in the data folder.
+const JOURNAL: &str = "broker.db";
 const BALANCE: Decimal = Decimal::from_parts(100_000, 0, 0, false, 0);
 /// 0.0005: five hundredths of a percent.
 const SLIPPAGE: Decimal = Decimal::from_parts(5, 0, 0, false, 4);
@@ -69,7 +71,7 @@ pub(super) fn read(mut section: Section, name: &ExchangeName, default_prices: &E
         random_partials: random_partials.unwrap_or(Decimal::ZERO),
         queue,
         prices: default_prices.clone(),
-        data_file: data_file.unwrap_or_else(|| format!("{name}.db")),
+        data_file: data_file.unwrap_or_else(|| default_file(name)),
         seed: seed.unwrap_or(1),
     };
     (settings, prices)
@@ -123,6 +125,11 @@ fn currency(given: Given, report: &mut Report) -> Option<String> {
     None
 }
 
+fn default_file(name: &ExchangeName) -> String {
+    let file = format!("{name}.db");
+    if file == JOURNAL { format!("{name}_paper.db") } else { file }
+}
+
 fn data_file(given: Given, report: &mut Report) -> Option<String> {
     let text = &given.text;
     let plain = text.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.-".contains(&b));
@@ -130,7 +137,7 @@ fn data_file(given: Given, report: &mut Report) -> Option<String> {
         given.refuse(report, "a file name such as paper.db, without a folder: it stands in data_dir");
         return None;
     }
-    if text == "broker.db" {
+    if text == JOURNAL {
         report.refuse(given.at, "broker.db is the broker's own journal; give the account another file");
         return None;
     }

@@ -27,7 +27,7 @@ fn shown(config: &Config) -> Vec<String> {
 fn without_files_there_is_the_paper_broker_of_the_plan() {
     let (config, _) = with_keys(None).load().unwrap();
     let [paper] = &config.brokers[..] else { panic!("{:?}", config.brokers) };
-    assert_eq!((paper.name.as_str(), paper.broker_type(), paper.is_live(), &*paper.file), ("paper", "paper", false, "(built in) paper.yaml"));
+    assert_eq!((paper.name.as_str(), paper.broker_type(), paper.is_live(), &*paper.file), ("paper", "paper", false, "(built in)/paper.yaml"));
     assert_eq!((paper.limits.max_position_size, paper.limits.max_order_value), (Some(dec("1000")), Some(dec("10000"))));
     let VenueSettings::Paper(settings) = &paper.venue else { panic!("{:?}", paper.venue) };
     assert_eq!((settings.initial_balance, &*settings.base_currency, settings.latency), (dec("100000"), "USD", Duration::from_millis(50)));
@@ -56,7 +56,7 @@ fn the_variables_of_the_plan_reach_their_brokers() {
     ];
     let env = BTreeMap::from(env.map(|(name, value)| (name.to_owned(), value.to_owned())));
     let (of_nothing, _) = Case { env: env.clone(), ..with_keys(None) }.load().unwrap();
-    assert!(shown(&of_nothing)[0].contains("initial_balance: '2500.50'"), "{:?}", shown(&of_nothing));
+    assert!(shown(&of_nothing)[0].contains("initial_balance: '2500.5'"), "{:?}", shown(&of_nothing));
     let case = Case { env, ..with(&[("paper.yaml", PAPER), ("binance.yaml", BINANCE), ("interactive_brokers.yaml", IB), ("alpaca.yaml", ALPACA)]) };
     let (config, warnings) = case.load().unwrap();
     assert_eq!(warnings, Vec::<String>::new());

@@ -91,6 +91,10 @@ fn unreadable(text: &str, lines: &Lines, error: &yaml_serde::Error) -> (Option<u
         return (Some(second), format!("the key '{key}' stands here and on line {first}; delete one of the two"));
     }
     let line = error.location().map(|place| place.line());
+    let naked = |number: usize| text.lines().nth(number - 1).is_some_and(|line| line.contains("${"));
+    if said.contains("parsing a flow") && line.is_some_and(naked) {
+        return (line, "a placeholder inside { } or [ ] needs quotes, as in {key: \"${NAME}\"}".to_owned());
+    }
     let tab = |number: usize| text.lines().nth(number - 1).is_some_and(|line| line.trim_start_matches(' ').starts_with('\t'));
     if said.contains("cannot start any token") && line.is_some_and(tab) {
         return (line, "starts with a tab; YAML wants spaces there".to_owned());
