@@ -62,8 +62,7 @@ impl CliError {
         match self {
             _ if self.is_reader_gone() => exit::OK,
             CliError::Configuration(_) => exit::CONFIGURATION,
-            CliError::Hub(HubError::Tls(_) | HubError::Halts(_)) => exit::CONFIGURATION,
-            CliError::Hub(HubError::Employ(error)) if error.is_configuration() => exit::CONFIGURATION,
+            CliError::Hub(HubError::Tls(_) | HubError::Halts(_) | HubError::Brokers(_)) => exit::CONFIGURATION,
             CliError::Hub(_) => exit::INTERNAL,
             _ => exit::FAILED,
         }

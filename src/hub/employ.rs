@@ -2,6 +2,8 @@
 //!
 //! The one place where types of brokers meet their constructors. Must not know the desk's rules.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,41 +16,38 @@ use crate::config::{BrokerSettings, Config, DefaultOrderType, PaperSettings as P
 use crate::contract::DefaultType;
 use crate::desk::SessionOf;
 use crate::events::{Event, EventBus, Subscription, Topics};
-use crate::exchanges::Broker;
+use crate::exchanges::factory::{FactoryError, Registry};
 use crate::exchanges::paper::broker::{PaperBroker, PaperSettings, Slippage};
 use crate::exchanges::paper::models::{FillRules, Latency, MarketImpact};
-use crate::model::{AccountId, ExchangeName, MarketSession, Timestamp};
+use crate::exchanges::{Broker, BrokerError};
+use crate::model::{AccountId, ExchangeName, IdError, MarketSession, Timestamp};
 use crate::risk::Gate;
-use crate::runtime::{Stop, StopToken, Threads, wall_now};
+use crate::runtime::{Stop, StopToken, Task, Threads, wall_now};
 
 /// Prices that wait for a paper account; newest win.
 const PRICES: usize = 8_192;
 const LOOK_AT_CLOCK: Duration = Duration::from_secs(1);
 
-/// Why a broker cannot be had. All are the operator's to mend.
-#[derive(Debug, thiserror::Error)]
-pub enum EmployError {
-    #[error("{file}: a broker of the type {kind} is not built into this version; set enabled: false")]
-    NotBuilt { file: String, kind: &'static str },
-    #[error("{file}: the name {name} makes no account: {cause}")]
-    Account { file: String, name: ExchangeName, cause: crate::model::IdError },
-    #[error("a broker cannot start: {0}; the process has no threads or files left")]
-    System(#[from] io::Error),
+/// What constructors need beside the settings, and where they leave what has to be ended.
+struct Workplace<'a> {
+    config: &'a Config,
+    bus: &'a EventBus,
+    threads: &'a Threads,
+    behind: RefCell<HashMap<ExchangeName, Behind>>,
 }
 
-impl EmployError {
-    /// Whether another configuration would help.
-    pub fn is_configuration(&self) -> bool {
-        !matches!(self, EmployError::System(_))
-    }
+/// What runs behind a broker.
+struct Behind {
+    session_of: SessionOf,
+    stop: Stop,
+    tasks: Vec<Task<()>>,
 }
 
 /// The type of an order that names none.
 pub fn default_type(config: &Config) -> DefaultType {
     match config.brokers.first().map(|broker| broker.default_order_type) {
-        Some(DefaultOrderType::Market) => DefaultType::AsPriced,
         Some(DefaultOrderType::Limit) => DefaultType::Limit,
-        None => DefaultType::AsPriced,
+        Some(DefaultOrderType::Market) | None => DefaultType::AsPriced,
     }
 }
 
@@ -56,32 +55,48 @@ pub fn default_type(config: &Config) -> DefaultType {
 ///
 /// # Errors
 /// When one of them cannot be had: a bot that names it must not be served by another.
-pub fn employ(config: &Config, bus: &EventBus, threads: &Threads) -> Result<Vec<Employed>, EmployError> {
-    config.brokers.iter().map(|settings| one(settings, config, bus, threads)).collect()
+pub fn employ(config: &Config, bus: &EventBus, threads: &Threads) -> Result<Vec<Employed>, FactoryError> {
+    let workplace = Workplace { config, bus, threads, behind: RefCell::default() };
+    let registry: Registry<Workplace<'_>> = Registry::new().with("paper", paper);
+    let mut brokers = registry.create_all(&config.brokers, &workplace)?;
+    let mut behind = workplace.behind.into_inner();
+    // In the order of the configuration: the first is the default.
+    let employed = config.brokers.iter().filter_map(|settings| {
+        let (broker, Behind { session_of, stop, tasks }) = (brokers.remove(&settings.name)?, behind.remove(&settings.name)?);
+        let gate = Gate::new(settings.limits.clone(), settings.bot_limits.clone()).for_account(broker.of());
+        let prices = prices_of(settings, config);
+        Some(Employed { broker, account_name: settings.name.to_string(), prices, session_of, gate, stop, tasks })
+    });
+    Ok(employed.collect())
 }
 
-fn one(settings: &BrokerSettings, config: &Config, bus: &EventBus, threads: &Threads) -> Result<Employed, EmployError> {
-    match &settings.venue {
-        VenueSettings::Paper(words) => paper(settings, words, config, bus, threads),
-        _ => Err(EmployError::NotBuilt { file: settings.file.clone(), kind: settings.broker_type() }),
-    }
+fn prices_of(settings: &BrokerSettings, config: &Config) -> ExchangeName {
+    if let VenueSettings::Paper(words) = &settings.venue { words.prices.clone() } else { config.default_exchange.clone() }
 }
 
-fn paper(settings: &BrokerSettings, words: &PaperWords, config: &Config, bus: &EventBus, threads: &Threads) -> Result<Employed, EmployError> {
+fn paper(settings: &BrokerSettings, place: &Workplace<'_>) -> Result<Arc<dyn Broker>, BrokerError> {
     let name = settings.name.clone();
-    let account: AccountId = format!("{name}-1").parse().map_err(|cause| EmployError::Account { file: settings.file.clone(), name: name.clone(), cause })?;
-    let broker = Arc::new(PaperBroker::new(paper_settings(name.clone(), account, words, config), bus.clone(), Arc::new(wall_now)));
+    let refused = |cause: String| BrokerError::Unavailable { broker: name.to_string(), cause };
+    let VenueSettings::Paper(words) = &settings.venue else { return Err(refused("these are no settings of a paper account".to_owned())) };
+    let account: AccountId = format!("{name}-1").parse().map_err(|error: IdError| refused(error.to_string()))?;
+    let broker = Arc::new(PaperBroker::new(paper_settings(name.clone(), account, words, place.config), place.bus.clone(), Arc::new(wall_now)));
     // Invented prices never sleep.
-    let hours = if config.sim.is_some() { Hours::Always } else { Hours::Calendar(Arc::new(Calendar::us_equities())) };
-    let stop = Stop::new()?;
-    let (driven, token) = (Arc::clone(&broker), stop.token());
-    let mut tasks = vec![threads.spawn(&format!("{name}-time"), move || driven.run(&token))?];
-    let feed = Feed { broker: Arc::clone(&broker), prices: words.prices.clone(), hours: hours.clone(), heard: bus.subscribe(Topics::MARKET, PRICES) };
-    let token = stop.token();
-    tasks.push(threads.spawn(&format!("{name}-prices"), move || feed.run(&token))?);
-    let session_of: SessionOf = Box::new(move |symbol, at| if symbol.is_pair() { MarketSession::Regular } else { hours.session_at(at) });
-    let gate = Gate::new(settings.limits.clone(), settings.bot_limits.clone()).for_account(broker.of());
-    Ok(Employed { broker, account_name: name.to_string(), prices: words.prices.clone(), session_of, gate, stop, tasks })
+    let hours = if place.config.sim.is_some() { Hours::Always } else { Hours::Calendar(Arc::new(Calendar::us_equities())) };
+    let start = || -> io::Result<Behind> {
+        let stop = Stop::new()?;
+        let (driven, token) = (Arc::clone(&broker), stop.token());
+        let time = place.threads.spawn(&format!("{name}-time"), move || driven.run(&token))?;
+        let heard = place.bus.subscribe(Topics::MARKET, PRICES);
+        let feed = Feed { broker: Arc::clone(&broker), prices: words.prices.clone(), hours: hours.clone(), heard };
+        let token = stop.token();
+        let prices = place.threads.spawn(&format!("{name}-prices"), move || feed.run(&token))?;
+        let hours = hours.clone();
+        let session_of: SessionOf = Box::new(move |symbol, at| if symbol.is_pair() { MarketSession::Regular } else { hours.session_at(at) });
+        Ok(Behind { session_of, stop, tasks: vec![time, prices] })
+    };
+    let behind = start().map_err(|error| refused(format!("{error}; the process has no threads or files left")))?;
+    place.behind.borrow_mut().insert(name.clone(), behind);
+    Ok(broker)
 }
 
 fn paper_settings(name: ExchangeName, account: AccountId, words: &PaperWords, config: &Config) -> PaperSettings {

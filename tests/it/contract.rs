@@ -145,6 +145,8 @@ fn judge_keys(redis: &mut redis::Connection) -> BTreeSet<String> {
                 fields.into_iter().map(|(field, value)| (Some(field), value)).collect()
             }
             "string" => vec![(None, redis::cmd("GET").arg(&key).query(redis).unwrap())],
+            // What bots ask is theirs to write.
+            "stream" if key == "broker:orders" => Vec::new(),
             other => panic!("{key} is a {other}, which the contract has none of"),
         };
         for (field, value) in values {

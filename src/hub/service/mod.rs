@@ -19,9 +19,10 @@ use crate::contract::channel::{BROKER_REGISTRATION_TYPED, LOGS};
 use crate::contract::{BROKER_REGISTRATION, StreamType, public_name};
 use crate::desk::{HaltFile, HaltFileError};
 use crate::events::EventBus;
+use crate::exchanges::factory::FactoryError;
 use crate::hub::accounts::{AccountMemory, rest_tls};
 use crate::hub::brokers::{OrderSide, Surroundings};
-use crate::hub::employ::{self, EmployError};
+use crate::hub::employ;
 use crate::hub::lanes::{ORDER_LANE, OrderItem, PriceLaneEntry, price_lane};
 use crate::hub::order_handler::{OrderHandler, OrderStats};
 use crate::hub::orders::{OrderQueue, OrderRules};
@@ -72,7 +73,7 @@ pub enum HubError {
     #[error(transparent)]
     Publisher(#[from] PublisherError),
     #[error(transparent)]
-    Employ(#[from] EmployError),
+    Brokers(#[from] FactoryError),
     #[error(transparent)]
     Halts(#[from] HaltFileError),
     #[error("thread {0} panicked: {1}; state is recovered at the next start")]
