@@ -28,6 +28,8 @@ pub struct SimConfig {
     pub auth_timeout: Duration,
     /// Between the receipt of an order and the venue's answer to it.
     pub order_latency: Duration,
+    /// Accounts show the fields of pattern day trading, as the venue did before July 2026.
+    pub day_trading_fields: bool,
     /// What may wait for one connection before it counts as a slow client (error 407).
     pub queue_bytes: usize,
 }
@@ -69,6 +71,7 @@ impl Default for SimConfig {
             slot_linger: Duration::ZERO,
             auth_timeout: Duration::from_secs(10),
             order_latency: Duration::ZERO,
+            day_trading_fields: false,
             queue_bytes: 16 * 1024 * 1024,
         }
     }

@@ -2,18 +2,23 @@
 
 use rust_decimal::Decimal;
 
-use crate::model::{Quote, Timestamp};
+use crate::model::{Quote, Symbol, Timestamp};
 
 #[derive(Debug, Clone)]
 pub(in crate::sim) struct Asset {
     pub id: String,
-    pub symbol: String,
+    pub symbol: Symbol,
     pub pair: bool,
 }
 
 impl Asset {
-    pub(super) fn new(symbol: &str, id: String) -> Asset {
-        Asset { id, symbol: symbol.to_owned(), pair: symbol.contains('/') }
+    pub(super) fn new(symbol: &Symbol, id: String) -> Asset {
+        Asset { id, symbol: symbol.clone(), pair: symbol.is_pair() }
+    }
+
+    /// Pairs are sold only by who has them.
+    pub(super) fn shortable(&self) -> bool {
+        !self.pair
     }
 
     pub(in crate::sim) fn class(&self) -> &'static str {
@@ -34,6 +39,8 @@ pub(in crate::sim) struct Book {
     pub ask_size: Decimal,
     pub quoted_at: Timestamp,
     pub last: Deal,
+    /// The price that the last trading day ended with.
+    pub last_day: Decimal,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -49,7 +56,7 @@ impl Book {
     pub(super) fn around(price: Decimal, now: Timestamp) -> Book {
         let (tick, size) = (Decimal::new(1, 2), Decimal::ONE_HUNDRED);
         let last = Deal { id: 1, price, size, at: now };
-        Book { bid: (price - tick).max(Decimal::ZERO), bid_size: size, ask: price + tick, ask_size: size, quoted_at: now, last }
+        Book { bid: (price - tick).max(Decimal::ZERO), bid_size: size, ask: price + tick, ask_size: size, quoted_at: now, last, last_day: price }
     }
 
     pub(super) fn quoted(&mut self, quote: &Quote, now: Timestamp) {
@@ -57,6 +64,10 @@ impl Book {
         (self.bid, self.bid_size) = (of(quote.bid), of(quote.bid_size));
         (self.ask, self.ask_size) = (of(quote.ask), of(quote.ask_size));
         self.quoted_at = now;
+    }
+
+    pub(super) fn day_ended(&mut self) {
+        self.last_day = self.last.price;
     }
 }
 

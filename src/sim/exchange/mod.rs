@@ -1,53 +1,36 @@
-//! The exchange itself: accounts, orders, matching against the displayed quotes.
+//! The exchange itself: who its customers are, what they may trade, and a paper engine that keeps their orders.
 //!
 //! Pure: time is passed in, randomness comes from the seed, what happened is taken out as updates. Must not know HTTP,
 //! sockets or codecs.
 
-mod account;
+mod activity;
 mod book;
-mod order;
-mod submit;
+mod check;
+mod customer;
+mod orders;
+mod refusal;
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::time::Duration;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
 
 use rust_decimal::Decimal;
-use serde::Serialize;
 
-pub(super) use account::{Account, Position};
+pub(super) use activity::{Activity, ActivityType};
 pub(super) use book::{Asset, Book, Deal};
-pub(super) use order::{Order, OrderKind, OrderRequest, OrderView, Side, Size, TimeInForce, plain};
+pub(super) use customer::{Configuration, Customer};
+pub(super) use orders::OrderWish;
+pub(super) use refusal::{Refusal, UNPROCESSABLE, money, plain};
 
-use crate::model::{Price, Quote, Symbol, Timestamp};
+use super::config::SimConfig;
+use crate::events::MarketSight;
+use crate::exchanges::paper::engine::{Engine, EngineSettings, Instrument};
+use crate::exchanges::paper::models::Latency;
+use crate::model::{AccountId, AccountInfo, ExchangeName, MarketSession, Order, Position, Quote, Symbol, Timestamp, VenueOrderId};
 use book::Ids;
-use order::OrderStatus;
 
-/// Orders are numbered as they come.
-pub(super) type Seq = u64;
-
-/// Closed orders beyond this number are forgotten, oldest first.
-const MAX_ORDERS: usize = 100_000;
-
-/// Why a request was not granted, in the venue's terms.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Refusal {
-    pub status: u16,
-    pub code: u32,
-    pub message: String,
-    /// Context fields of the error body.
-    pub context: Vec<(&'static str, String)>,
-}
-
-impl Refusal {
-    pub(super) fn new(status: u16, code: u32, message: impl Into<String>) -> Refusal {
-        Refusal { status, code, message: message.into(), context: Vec::new() }
-    }
-
-    fn with(mut self, field: &'static str, value: impl Into<String>) -> Refusal {
-        self.context.push((field, value.into()));
-        self
-    }
-}
+/// What a new account starts with, as the venue's paper accounts do.
+const OPENING_CASH: Decimal = Decimal::from_parts(100_000, 0, 0, false, 0);
+const CURRENCY: &str = "USD";
 
 /// Something happened to an order: the `data` of a `trade_updates` message, as JSON text.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,71 +42,86 @@ pub(super) struct Update {
 #[derive(Debug)]
 pub(super) struct Exchange {
     ids: Ids,
-    latency: Duration,
-    assets: BTreeMap<String, Asset>,
-    books: HashMap<String, Book>,
-    accounts: BTreeMap<String, Account>,
-    orders: BTreeMap<Seq, Order>,
-    by_id: HashMap<String, Seq>,
-    /// Acknowledged and resting, by symbol.
-    resting: HashMap<String, BTreeSet<Seq>>,
-    /// Received and not yet acknowledged, by the time of the acknowledgement.
-    pending: BTreeSet<(Timestamp, Seq)>,
-    next: Seq,
+    engine: Engine,
+    margin: Decimal,
+    /// Whether the venue still knows pattern day traders, as it did before July 2026.
+    day_trading: bool,
+    assets: BTreeMap<Symbol, Asset>,
+    books: HashMap<Symbol, Book>,
+    customers: BTreeMap<AccountId, Customer>,
+    session: MarketSession,
     updates: Vec<Update>,
+    /// Open orders that hang on another, as they were told last.
+    told_legs: HashMap<VenueOrderId, Arc<Order>>,
 }
 
-#[derive(Serialize)]
-struct UpdateView<'a> {
-    event: &'a str,
-    execution_id: Option<String>,
-    order: OrderView<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    position_qty: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    price: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    qty: Option<String>,
-    timestamp: String,
-}
-
-/// One execution.
-#[derive(Clone, Copy)]
-struct Fill {
-    quantity: Decimal,
-    price: Decimal,
-    position: Decimal,
+/// The name that the engine gives itself in its events.
+#[expect(clippy::expect_used, reason = "the name is a constant of the right form")]
+fn broker() -> ExchangeName {
+    "sim".parse().expect("a constant name")
 }
 
 impl Exchange {
-    pub(super) fn new(seed: u64, symbols: &[(Symbol, Price)], accounts: &[String], latency: Duration, now: Timestamp) -> Exchange {
-        let mut ids = Ids::new(seed);
-        let assets = symbols.iter().map(|(symbol, _)| (symbol.to_string(), Asset::new(symbol.as_str(), ids.uuid()))).collect();
-        let books = symbols.iter().filter_map(|(symbol, price)| Some((symbol.to_string(), Book::around(price.to_decimal()?, now)))).collect();
+    pub(super) fn new(config: &SimConfig, now: Timestamp) -> Exchange {
+        let latency = Latency { fixed: config.order_latency, ..Latency::NONE };
+        let settings = EngineSettings { latency, ..EngineSettings::alpaca_paper(broker(), config.seed) };
+        Exchange::with(settings, config, now)
+    }
+
+    /// An exchange whose engine behaves otherwise than the venue's paper accounts.
+    pub(super) fn with(settings: EngineSettings, config: &SimConfig, now: Timestamp) -> Exchange {
+        let mut ids = Ids::new(config.seed);
+        let margin = settings.margin;
         let mut exchange = Exchange {
+            assets: config.symbols.iter().map(|(symbol, _)| (symbol.clone(), Asset::new(symbol, ids.uuid()))).collect(),
             ids,
-            latency,
-            assets,
-            books,
-            accounts: BTreeMap::new(),
-            orders: BTreeMap::new(),
-            by_id: HashMap::new(),
-            resting: HashMap::new(),
-            pending: BTreeSet::new(),
-            next: 1,
+            engine: Engine::new(settings, now),
+            margin,
+            day_trading: config.day_trading_fields,
+            books: HashMap::new(),
+            customers: BTreeMap::new(),
+            session: MarketSession::Closed,
             updates: Vec::new(),
+            told_legs: HashMap::new(),
         };
-        for (at, id) in accounts.iter().enumerate() {
-            let number = format!("SIM{:08}", at + 1);
-            exchange.accounts.entry(id.clone()).or_insert_with(|| Account::new(id.clone(), number, now));
+        exchange.set_session(MarketSession::Regular, now);
+        for (symbol, price) in &config.symbols {
+            exchange.engine.list(Instrument::of(symbol));
+            if let Some(price) = price.to_decimal() {
+                let book = Book::around(price, now);
+                exchange.show(symbol, &book, now);
+                exchange.books.insert(symbol.clone(), book);
+            }
+        }
+        for (at, key) in config.keys.iter().enumerate() {
+            exchange.open(&key.account_id, &format!("SIM{:08}", at + 1), now);
         }
         exchange
     }
 
+    fn show(&mut self, symbol: &Symbol, book: &Book, now: Timestamp) {
+        let quote = MarketSight::Quote { bid: book.bid, bid_size: book.bid_size, ask: book.ask, ask_size: book.ask_size };
+        self.engine.see(symbol, &MarketSight::Trade { price: book.last.price, size: book.last.size }, now);
+        self.engine.see(symbol, &quote, now);
+    }
+
+    fn open(&mut self, account: &str, number: &str, now: Timestamp) {
+        let Ok(id) = account.parse::<AccountId>() else {
+            log::error!("simulated exchange: {account:?} is no name of an account; its keys can trade nothing");
+            return;
+        };
+        if !self.customers.contains_key(&id) {
+            self.engine.open_account(id.clone(), CURRENCY, OPENING_CASH, now);
+            let customer = Customer::new(id.clone(), number.to_owned(), now, self.margin, self.day_trading);
+            self.customers.insert(id, customer);
+        }
+    }
+
+    /// By symbol, with or without the slash of a pair, or by id, with or without dashes.
     pub(super) fn asset(&self, symbol_or_id: &str) -> Option<&Asset> {
         self.assets.get(symbol_or_id).or_else(|| {
             let wanted = book::bare(symbol_or_id);
-            self.assets.values().find(|asset| book::bare(&asset.id) == wanted || asset.symbol.replace('/', "") == symbol_or_id)
+            self.assets.values().find(|asset| book::bare(&asset.id) == wanted || asset.symbol.as_str().replace('/', "") == symbol_or_id)
         })
     }
 
@@ -131,24 +129,40 @@ impl Exchange {
         self.books.get(symbol)
     }
 
-    pub(super) fn account(&self, id: &str) -> Option<&Account> {
-        self.accounts.get(id)
+    pub(super) fn customer(&self, account: &str) -> Result<&Customer, Refusal> {
+        self.customers.get(account).ok_or_else(|| Refusal::not_found("account not found"))
     }
 
-    pub(super) fn order(&self, account: &str, id: &str) -> Result<&Order, Refusal> {
-        let found = self.by_id.get(&book::bare(id)).and_then(|seq| self.orders.get(seq));
-        found.filter(|order| order.account == account).ok_or_else(|| Refusal::new(404, 40_410_000, format!("order not found for {id}")))
+    pub(super) fn configuration_mut(&mut self, account: &str) -> Result<&mut Configuration, Refusal> {
+        let customer = self.customers.get_mut(account).ok_or_else(|| Refusal::not_found("account not found"))?;
+        Ok(&mut customer.configuration)
     }
 
-    pub(super) fn order_by_client_id(&self, account: &str, id: &str) -> Result<&Order, Refusal> {
-        let found = self.accounts.get(account).and_then(|a| a.client_ids.get(id)).and_then(|seq| self.orders.get(seq));
-        found.ok_or_else(|| Refusal::new(404, 40_410_000, format!("order not found for {id}")))
+    /// Money and the worth of an account.
+    pub(super) fn info(&self, account: &str) -> Result<AccountInfo, Refusal> {
+        self.engine.account(&self.customer(account)?.id).ok_or_else(|| Refusal::not_found("account not found"))
     }
 
-    /// The account's orders, oldest first.
-    pub(super) fn orders(&self, account: &str) -> impl DoubleEndedIterator<Item = (Seq, &Order)> {
-        let seqs = self.accounts.get(account).map(|a| &a.orders);
-        seqs.into_iter().flatten().filter_map(|seq| Some((*seq, self.orders.get(seq)?)))
+    pub(super) fn margin(&self) -> Decimal {
+        self.margin
+    }
+
+    /// Whether the venue still knows pattern day traders.
+    pub(super) fn day_trading(&self) -> bool {
+        self.day_trading
+    }
+
+    pub(super) fn positions(&self, account: &str) -> Vec<Position> {
+        self.customer(account).map(|customer| self.engine.positions(&customer.id)).unwrap_or_default()
+    }
+
+    pub(super) fn position(&self, account: &str, symbol: &str) -> Option<Position> {
+        self.engine.position(&self.customer(account).ok()?.id, symbol).filter(|position| !position.quantity.is_zero())
+    }
+
+    /// Units of a position that open orders have spoken for.
+    pub(super) fn held(&self, account: &str, symbol: &str) -> Decimal {
+        self.customer(account).map_or(Decimal::ZERO, |customer| self.engine.held(&customer.id, symbol))
     }
 
     /// What happened since the last call, in order.
@@ -158,167 +172,49 @@ impl Exchange {
 
     /// When [`Exchange::due`] has something to do.
     pub(super) fn next_due(&self) -> Option<Timestamp> {
-        self.pending.first().map(|(at, _)| *at)
+        self.engine.next_due()
     }
 
-    /// Acknowledges and matches the orders whose latency is over.
+    /// Does what waits for its time: orders on their way to the market, acknowledgements.
     pub(super) fn due(&mut self, now: Timestamp) {
-        while let Some((at, seq)) = self.pending.first().copied() {
-            if at > now {
-                break;
-            }
-            self.pending.pop_first();
-            self.acknowledge(seq, now);
-        }
+        self.engine.advance(now);
+        self.collect();
     }
 
-    /// The market shows another quote: resting orders that it crosses are filled at their limit.
+    /// The market shows another quote.
     pub(super) fn quoted(&mut self, symbol: &str, quote: &Quote, now: Timestamp) {
         let Some(book) = self.books.get_mut(symbol) else { return };
         book.quoted(quote, now);
-        let crossed: Vec<Seq> = self.resting.get(symbol).into_iter().flatten().copied().collect();
-        for seq in crossed {
-            let Some(order) = self.orders.get(&seq) else { continue };
-            let OrderKind::Limit(limit) = order.request.kind else { continue };
-            if self.marketable_at(order).is_some() {
-                self.fill(seq, limit, now);
-            }
-        }
+        let sight = MarketSight::Quote { bid: book.bid, bid_size: book.bid_size, ask: book.ask, ask_size: book.ask_size };
+        self.seen(symbol, &sight, now);
     }
 
     /// Somebody traded.
     pub(super) fn traded(&mut self, symbol: &str, id: i64, price: Decimal, size: Decimal, now: Timestamp) {
-        if let Some(book) = self.books.get_mut(symbol) {
-            book.last = Deal { id, price, size, at: now };
-        }
+        let Some(book) = self.books.get_mut(symbol) else { return };
+        book.last = Deal { id, price, size, at: now };
+        self.seen(symbol, &MarketSight::Trade { price, size }, now);
     }
 
-    pub(super) fn cancel(&mut self, account: &str, id: &str, now: Timestamp) -> Result<(), Refusal> {
-        self.order(account, id)?.is_cancelable()?;
-        if let Some(seq) = self.by_id.get(&book::bare(id)).copied() {
-            self.end(seq, now);
-        }
-        Ok(())
+    /// The market shows something else: a halt, its end, the prices between which it trades.
+    pub(super) fn seen(&mut self, symbol: &str, sight: &MarketSight, now: Timestamp) {
+        let Some((symbol, _)) = self.assets.get_key_value(symbol) else { return };
+        self.engine.see(symbol, sight, now);
+        self.collect();
     }
 
-    /// Cancels everything open; returns the ids.
-    pub(super) fn cancel_all(&mut self, account: &str, now: Timestamp) -> Vec<String> {
-        let open: Vec<(Seq, String)> = self.orders(account).filter(|(_, order)| order.status.is_open()).map(|(seq, order)| (seq, order.id.clone())).collect();
-        open.iter().for_each(|(seq, _)| self.end(*seq, now));
-        open.into_iter().map(|(_, id)| id).collect()
-    }
-
-    /// Money for marginable assets: twice the equity, less what positions and open buys use.
-    pub(super) fn buying_power(&self, account: &Account) -> Decimal {
-        let used: Decimal = account.positions.iter().map(|(symbol, p)| (p.quantity * self.mark(symbol, p)).abs()).sum();
-        let equity = self.equity(account);
-        (equity + equity - used - self.holds(account)).max(Decimal::ZERO)
-    }
-
-    /// Money for assets that cannot be bought on margin.
-    pub(super) fn own_money(&self, account: &Account) -> Decimal {
-        (account.cash - self.holds(account)).max(Decimal::ZERO)
-    }
-
-    pub(super) fn equity(&self, account: &Account) -> Decimal {
-        let worth: Decimal = account.positions.iter().map(|(symbol, p)| p.quantity * self.mark(symbol, p)).sum();
-        account.cash + worth
-    }
-
-    /// The price that a position is valued at.
-    pub(super) fn mark(&self, symbol: &str, position: &Position) -> Decimal {
-        self.books.get(symbol).map_or(position.entry_price, |book| book.last.price)
-    }
-
-    /// Units that open sells have spoken for.
-    pub(super) fn held_for_sale(&self, account: &Account, symbol: &str) -> Decimal {
-        let selling = self.open_orders(account).filter(|order| order.request.side == Side::Sell && order.request.symbol == symbol);
-        selling.map(|order| order.open_quantity(order.reserve_price)).sum()
-    }
-
-    fn holds(&self, account: &Account) -> Decimal {
-        self.open_orders(account).map(Order::hold).sum()
-    }
-
-    fn open_orders<'a>(&'a self, account: &'a Account) -> impl Iterator<Item = &'a Order> {
-        let pending = self.pending.iter().map(|(_, seq)| seq);
-        let open = pending.chain(self.resting.values().flatten());
-        open.filter_map(|seq| self.orders.get(seq)).filter(|order| order.account == account.id)
-    }
-
-    fn acknowledge(&mut self, seq: Seq, now: Timestamp) {
-        let Some(order) = self.orders.get_mut(&seq) else { return };
-        order.status = OrderStatus::New;
-        order.updated_at = now;
-        let (symbol, rests) = (order.request.symbol.clone(), order.request.time_in_force != TimeInForce::Ioc);
-        let execution = self.ids.uuid();
-        self.tell(seq, "new", Some(execution), None, now);
-        match self.orders.get(&seq).and_then(|order| self.marketable_at(order)) {
-            Some(price) => self.fill(seq, price, now),
-            None if rests => {
-                self.resting.entry(symbol).or_default().insert(seq);
+    /// The market of equities opens or closes. When it closes for the night the trading day is over.
+    pub(super) fn set_session(&mut self, session: MarketSession, now: Timestamp) {
+        let ended = session == MarketSession::Closed && self.session != MarketSession::Closed;
+        self.session = session;
+        self.engine.set_session(session, now);
+        self.collect();
+        if ended {
+            self.books.values_mut().for_each(Book::day_ended);
+            for customer in self.customers.values_mut() {
+                customer.day_ended(&self.engine.positions(&customer.id));
             }
-            None => self.end(seq, now),
         }
-    }
-
-    /// The displayed price at which an order would be filled now.
-    fn marketable_at(&self, order: &Order) -> Option<Decimal> {
-        let book = self.books.get(&order.request.symbol)?;
-        let displayed = match order.request.side {
-            Side::Buy => book.ask,
-            Side::Sell => book.bid,
-        };
-        let crosses = match (order.request.kind, order.request.side) {
-            (OrderKind::Market, _) => true,
-            (OrderKind::Limit(limit), Side::Buy) => displayed <= limit,
-            (OrderKind::Limit(limit), Side::Sell) => displayed >= limit,
-        };
-        (crosses && !displayed.is_zero()).then_some(displayed)
-    }
-
-    fn fill(&mut self, seq: Seq, price: Decimal, now: Timestamp) {
-        let Some(order) = self.orders.get_mut(&seq) else { return };
-        let Some(account) = self.accounts.get_mut(&order.account) else { return };
-        let quantity = order.open_quantity(price);
-        order.status = OrderStatus::Filled;
-        (order.filled, order.filled_price) = (quantity, Some(price));
-        (order.filled_at, order.updated_at) = (Some(now), now);
-        let position = account.execute(&order.request.symbol, order.request.side.signed(quantity), price);
-        if let Some(resting) = self.resting.get_mut(&order.request.symbol) {
-            resting.remove(&seq);
-        }
-        let execution = self.ids.uuid();
-        self.tell(seq, "fill", Some(execution), Some(Fill { quantity, price, position }), now);
-    }
-
-    /// Ends an open order without a fill.
-    fn end(&mut self, seq: Seq, now: Timestamp) {
-        let Some(order) = self.orders.get_mut(&seq) else { return };
-        order.status = OrderStatus::Canceled;
-        (order.canceled_at, order.updated_at) = (Some(now), now);
-        if let Some(resting) = self.resting.get_mut(&order.request.symbol) {
-            resting.remove(&seq);
-        }
-        self.pending.retain(|(_, pending)| *pending != seq);
-        let execution = self.ids.uuid();
-        self.tell(seq, "canceled", Some(execution), None, now);
-    }
-
-    fn tell(&mut self, seq: Seq, event: &str, execution_id: Option<String>, fill: Option<Fill>, now: Timestamp) {
-        let Some(order) = self.orders.get(&seq) else { return };
-        let view = UpdateView {
-            event,
-            execution_id,
-            order: order.view(),
-            position_qty: fill.map(|f| plain(f.position)),
-            price: fill.map(|f| plain(f.price)),
-            qty: fill.map(|f| plain(f.quantity)),
-            timestamp: now.to_string(),
-        };
-        // A struct of texts always serialises.
-        let data = serde_json::to_string(&view).unwrap_or_default();
-        self.updates.push(Update { account: order.account.clone(), data });
     }
 }
 

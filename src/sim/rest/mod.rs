@@ -2,8 +2,14 @@
 //!
 //! Pure: works on the exchange that it is handed, at the time that it is told. Must not know sockets.
 
+mod account;
+mod activities;
+mod body;
 mod market;
+mod moment;
 mod orders;
+mod positions;
+mod trading;
 mod views;
 
 use serde_json::{Value, json};
@@ -51,15 +57,16 @@ impl Response {
 
 impl From<Refusal> for Response {
     fn from(refusal: Refusal) -> Response {
-        let mut body = json!({"code": refusal.code, "message": refusal.message});
-        for (field, value) in refusal.context {
-            body[field] = value.into();
-        }
-        Response::json(refusal.status, &body)
+        Response::json(refusal.status, &refusal.body())
     }
 }
 
 impl Request<'_> {
+    /// Every value of a query parameter that may be repeated, with or without the brackets of a list.
+    fn all<'b>(&'b self, name: &'b str) -> impl Iterator<Item = &'b str> {
+        self.query.iter().filter(move |(known, value)| known.trim_end_matches("[]") == name && !value.is_empty()).map(|(_, value)| value.as_str())
+    }
+
     /// A query parameter; an empty one counts as absent.
     fn query(&self, name: &str) -> Option<&str> {
         self.query.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str()).filter(|value| !value.is_empty())
@@ -72,21 +79,12 @@ pub(super) fn respond(exchange: &mut Exchange, keys: &[SimKey], request: &Reques
     let Some(key) = keys.iter().find(known) else { return Response::error(401) };
     let account = key.account_id.as_str();
     let path: Vec<&str> = request.path.trim_matches('/').split('/').collect();
+    if let Some(answer) = trading::respond(exchange, account, request, &path, now) {
+        return answer.unwrap_or_else(Response::from);
+    }
     let answer = match (request.method, path.as_slice()) {
-        ("GET", ["v2", "account"]) => views::account(exchange, account),
         ("GET", ["v2", "clock"]) => views::clock(now),
         ("GET", ["v2", "assets", symbol @ ..]) if !symbol.is_empty() => views::asset(exchange, &symbol.join("/")),
-        ("GET", ["v2", "positions"]) => views::positions(exchange, account),
-        ("GET", ["v2", "positions", symbol @ ..]) => views::position(exchange, account, &symbol.join("/")),
-        ("GET", ["v2", "orders"]) => orders::list(exchange, account, request),
-        ("POST", ["v2", "orders"]) => orders::place(exchange, account, request.body, now),
-        ("DELETE", ["v2", "orders"]) => Ok(orders::cancel_all(exchange, account, now)),
-        ("GET", ["v2", "orders", id]) => exchange.order(account, id).map(|order| Response::view(&order.view())),
-        ("DELETE", ["v2", "orders", id]) => exchange.cancel(account, id, now).map(|()| Response { status: 204, body: Vec::new() }),
-        ("GET", ["v2", "orders:by_client_order_id"]) => {
-            let id = request.query("client_order_id").unwrap_or_default();
-            exchange.order_by_client_id(account, id).map(|order| Response::view(&order.view()))
-        }
         ("GET", ["v2", "stocks", kind @ ("trades" | "quotes"), "latest"]) => Ok(market::latest(exchange, kind, request)),
         ("GET", ["v2", "stocks", symbol, kind @ ("trades" | "quotes"), "latest"]) => market::latest_of(exchange, kind, symbol),
         (_, ["v2", "account" | "clock" | "orders" | "positions"]) => return Response::error(405),

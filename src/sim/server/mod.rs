@@ -140,8 +140,7 @@ impl Sim {
         listener.set_nonblocking(true).map_err(failed)?;
         let address = listener.local_addr().map_err(failed)?;
         let stop = Stop::new()?;
-        let accounts: Vec<String> = config.keys.iter().map(|key| key.account_id.clone()).collect();
-        let exchange = Exchange::new(config.seed, &config.symbols, &accounts, config.order_latency, wall_now());
+        let exchange = Exchange::new(&config, wall_now());
         let market = Market::new(config.seed, &config.symbols, wall_now());
         let (wake_market, market_calls) = bounded(1);
         let (report, exits) = bounded(BACKLOG_OF_EXITS);

@@ -1,33 +1,134 @@
+mod account;
+mod activities;
+mod exits;
+mod lists;
+mod positions;
+mod refusals;
+mod sequences;
+
 use std::time::Duration;
 
+use rust_decimal::Decimal;
+
 use super::*;
+use crate::exchanges::paper::engine::EngineSettings;
+use crate::exchanges::paper::models::{FillRules, Latency, RegulatoryFees};
+use crate::model::{MarketSession, Quote};
+use crate::sim::config::SimConfig;
 
 struct Desk {
     exchange: Exchange,
     keys: Vec<SimKey>,
     clock: i64,
+    /// Time stands still between calls.
+    frozen: bool,
+}
+
+/// How the engine behind a desk behaves.
+#[derive(Default)]
+struct Rules {
+    latency: Duration,
+    /// Nothing beyond the displayed size is filled.
+    displayed: bool,
+    fees: bool,
+    day_trading: bool,
 }
 
 impl Desk {
+    /// A market without chance: what is marketable is filled whole, at once.
     fn new() -> Desk {
+        Desk::with(Rules::default())
+    }
+
+    fn with(rules: Rules) -> Desk {
         let keys = vec![SimKey::default(), SimKey { key_id: "TWO".to_owned(), account_id: "two".to_owned(), ..SimKey::default() }];
-        let accounts: Vec<String> = keys.iter().map(|key| key.account_id.clone()).collect();
-        let symbols = [("AAPL", "100.00"), ("BTC/USD", "50000")].map(|(s, p)| (s.parse().unwrap(), p.parse().unwrap()));
-        Desk { exchange: Exchange::new(1, &symbols, &accounts, Duration::ZERO, Timestamp::from_nanos(0)), keys, clock: 1_790_000_000 }
+        let symbols = [("AAPL", "100.00"), ("BTC/USD", "50000"), ("MSFT", "40.00")].map(|(s, p)| (s.parse().unwrap(), p.parse().unwrap()));
+        let config = SimConfig { symbols: symbols.to_vec(), keys: keys.clone(), day_trading_fields: rules.day_trading, ..SimConfig::default() };
+        let clock = 1_790_000_000;
+        let honest = EngineSettings::alpaca_paper("sim".parse().unwrap(), config.seed);
+        let settings = EngineSettings {
+            latency: Latency { fixed: rules.latency, ..Latency::NONE },
+            fills: FillRules { partials: Decimal::ZERO, displayed_size: rules.displayed, ..FillRules::ALPACA_PAPER },
+            fees: if rules.fees { Box::new(RegulatoryFees::default()) } else { honest.fees },
+            ..honest
+        };
+        Desk { exchange: Exchange::with(settings, &config, at(clock)), keys, clock, frozen: false }
+    }
+
+    fn now(&self) -> Timestamp {
+        at(self.clock)
+    }
+
+    /// Time passes; what is due happens.
+    fn wait(&mut self, seconds: i64) {
+        self.clock += seconds;
+        self.exchange.due(at(self.clock));
+    }
+
+    fn quote(&mut self, symbol: &str, bid: &str, ask: &str, size: &str) {
+        self.clock += i64::from(!self.frozen);
+        let size = size.parse().unwrap();
+        let quote = Quote { bid: bid.parse().unwrap(), bid_size: size, ask: ask.parse().unwrap(), ask_size: size };
+        self.exchange.quoted(symbol, &quote, at(self.clock));
+    }
+
+    fn session(&mut self, session: MarketSession) {
+        self.clock += 1;
+        self.exchange.set_session(session, at(self.clock));
+    }
+
+    /// What the stream of the first account was told since the last call.
+    fn frames(&mut self) -> Vec<Value> {
+        self.exchange.take_updates().iter().map(|update| serde_json::from_str(&update.data).unwrap()).collect()
     }
 
     fn call_as(&mut self, key: &str, method: &str, target: &str, body: &str) -> (u16, Value) {
-        self.clock += 1;
+        self.clock += i64::from(!self.frozen);
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let query: Vec<(String, String)> = query.split('&').filter_map(|pair| pair.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
         let request = Request { method, path, query: &query, credentials: Some((key, "SIM-SECRET")), body: body.as_bytes() };
-        let response = respond(&mut self.exchange, &self.keys, &request, Timestamp::from_nanos(self.clock * 1_000_000_000));
+        let response = respond(&mut self.exchange, &self.keys, &request, at(self.clock));
         (response.status, serde_json::from_slice(&response.body).unwrap_or(Value::Null))
     }
 
     fn call(&mut self, method: &str, target: &str, body: &str) -> (u16, Value) {
         self.call_as("SIM", method, target, body)
     }
+
+    /// An order that is taken; what is not said is a day order to buy one AAPL.
+    fn place(&mut self, fields: Value) -> Value {
+        let (status, order) = self.try_place(fields);
+        assert_eq!(status, 200, "{order}");
+        order
+    }
+
+    fn try_place(&mut self, fields: Value) -> (u16, Value) {
+        let mut body = json!({"symbol": "AAPL", "side": "buy", "type": "market", "time_in_force": "day"});
+        if fields.get("notional").is_none() {
+            body["qty"] = "1".into();
+        }
+        for (name, value) in fields.as_object().unwrap() {
+            body[name] = value.clone();
+        }
+        self.call("POST", "/v2/orders", &body.to_string())
+    }
+}
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_nanos(seconds * 1_000_000_000)
+}
+
+fn text<'a>(value: &'a Value, field: &str) -> &'a str {
+    value[field].as_str().unwrap_or_else(|| panic!("no {field} in {value}"))
+}
+
+/// Event and order of each frame, and the order's status after it.
+fn steps(frames: &[Value]) -> Vec<(&str, &str, &str)> {
+    frames.iter().map(|frame| (text(frame, "event"), text(&frame["order"], "id"), text(&frame["order"], "status"))).collect()
+}
+
+fn events(frames: &[Value]) -> Vec<&str> {
+    frames.iter().map(|frame| text(frame, "event")).collect()
 }
 
 const BUY: &str = r#"{"symbol":"AAPL","qty":1.0,"side":"buy","type":"market","time_in_force":"day","client_order_id":"bot-1"}"#;
@@ -67,47 +168,6 @@ fn an_order_lives_through_rest() {
     assert_eq!((&position["qty"], &position["avg_entry_price"], &position["side"]), (&json!("1"), &json!("100.01"), &json!("long")));
     assert_eq!(desk.call("GET", "/v2/positions", "").1, json!([position]));
     assert_eq!(desk.call("GET", "/v2/account", "").1["cash"], "99899.99");
-}
-
-#[test]
-fn lists_filter_page_and_turn() {
-    let mut desk = Desk::new();
-    let placed: Vec<String> = (0..4).map(|_| desk.call("POST", "/v2/orders", REST).1["id"].as_str().unwrap().to_owned()).collect();
-    desk.call("POST", "/v2/orders", BUY);
-    let mut ids = |query: &str| -> Vec<String> {
-        let list = desk.call("GET", &format!("/v2/orders?{query}"), "").1;
-        list.as_array().unwrap_or_else(|| panic!("{list}")).iter().map(|o| o["id"].as_str().unwrap().to_owned()).collect()
-    };
-    assert_eq!(ids("direction=asc"), placed);
-    assert_eq!(ids("limit=1"), placed[3..]);
-    assert_eq!(ids("status=all").len(), 5);
-    assert_eq!(ids("status=closed").len(), 1);
-    assert_eq!(ids("direction=asc&limit=2"), placed[..2]);
-    assert_eq!(ids(&format!("direction=asc&after_order_id={}&before_order_id={}", placed[0], placed[2])), placed[1..2]);
-    assert!(ids("symbols=MSFT").is_empty() && ids("side=sell").is_empty() && ids("until=2020-01-01").is_empty());
-    assert_eq!(ids("after=2020-01-01T00:00:00Z&symbols=AAPL,MSFT").len(), 4);
-    assert_eq!(desk.call("GET", "/v2/orders?after=yesterday", "").0, 422);
-}
-
-#[test]
-fn unreadable_and_unsupported_orders_are_refused_with_a_reason() {
-    let mut desk = Desk::new();
-    let with = |extra: &str| format!(r#"{{"symbol":"AAPL","side":"buy","time_in_force":"day",{extra}}}"#);
-    for (body, code, word) in [
-        ("{".to_owned(), 40_010_000, "decode"),
-        (with(r#""type":"market""#), 40_010_001, "required"),
-        (with(r#""type":"market","qty":1,"notional":5"#), 40_010_001, "only one"),
-        (with(r#""type":"market","qty":"-1""#), 42_210_000, "> 0"),
-        (with(r#""type":"market","qty":"1e40""#), 42_210_000, "> 0"),
-        (with(r#""type":"stop","qty":1,"stop_price":5"#), 42_210_000, "type market and limit"),
-        (with(r#""type":"limit","qty":1"#), 42_210_000, "limit price"),
-        (with(r#""type":"market","qty":1,"order_class":"bracket""#), 42_210_000, "class simple"),
-        (with(r#""type":"market","qty":1,"side":"hold""#), 40_010_000, "decode"),
-        (with(r#""type":"market","qty":1e6"#), 40_310_000, "buying power"),
-    ] {
-        let (_, answer) = desk.call("POST", "/v2/orders", &body);
-        assert!(answer["code"] == code && answer["message"].as_str().unwrap().contains(word), "{body}: {answer}");
-    }
 }
 
 #[test]
