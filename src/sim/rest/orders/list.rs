@@ -85,10 +85,10 @@ pub(in crate::sim::rest) fn list(exchange: &Exchange, account: &str, request: &R
     };
     let rolled_up = nested(request);
     // A rolled-up order stands for its legs too: it is open as long as one of them is.
-    let stands = |order: &Order| filter.open.is_none_or(|open| order.status.is_open() == open);
+    let is_open = |order: &Order| order.status.is_open() || (rolled_up && exchange.legs(account, order).iter().any(|leg| leg.status.is_open()));
     let wanted = |(seq, order): &(u64, &Arc<Order>)| {
-        let of_list = if rolled_up { order.parent.is_none() } else { true };
-        of_list && filter.takes(exchange, *seq, order) && (stands(order) || (rolled_up && exchange.legs(account, order).iter().any(|leg| stands(leg))))
+        let of_list = !rolled_up || order.parent.is_none();
+        of_list && filter.takes(exchange, *seq, order) && filter.open.is_none_or(|open| is_open(order) == open)
     };
     let chosen = exchange.orders(account).filter(wanted);
     let text = |(_, order): (u64, &Arc<Order>)| exchange.order_text(account, order, rolled_up);

@@ -27,12 +27,15 @@ fn a_bracket_takes_its_profit() {
     assert_eq!(desk.call("GET", "/v2/orders", "").1.as_array().unwrap().len(), 2);
     let (_, nested) = desk.call("GET", "/v2/orders?nested=true", "");
     assert_eq!((nested.as_array().unwrap().len(), text(&nested[0], "id"), text(&nested[0]["legs"][1], "id")), (1, parent, loss.as_str()));
+    assert_eq!(desk.call("GET", "/v2/orders?nested=true&status=closed", "").1, json!([]));
     assert!(desk.call("GET", &format!("/v2/orders/{parent}"), "").1["legs"].is_null());
     assert_eq!(desk.call("GET", &format!("/v2/orders/{parent}?nested=true"), "").1["legs"].as_array().unwrap().len(), 2);
     desk.quote("AAPL", "110.10", "110.20", "100");
     let frames = desk.frames();
     assert_eq!(steps(&frames), [("fill", profit.as_str(), "filled"), ("canceled", loss.as_str(), "canceled")]);
     assert_eq!(desk.call("GET", "/v2/positions/AAPL", "").0, 404);
+    let count = |desk: &mut Desk, query: &str| desk.call("GET", &format!("/v2/orders?{query}"), "").1.as_array().unwrap().len();
+    assert_eq!((count(&mut desk, "nested=true"), count(&mut desk, "nested=true&status=closed"), count(&mut desk, "status=closed")), (0, 1, 3));
 }
 
 #[test]

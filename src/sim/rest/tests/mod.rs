@@ -140,6 +140,9 @@ fn strangers_and_strange_paths_are_told_so() {
     let (status, body) = desk.call_as("NOBODY", "GET", "/v2/account", "");
     assert_eq!((status, body["code"].as_u64()), (401, Some(40_110_000)));
     assert_eq!(desk.call("GET", "/v2/nothing", "").0, 404);
+    for unoffered in ["/v2/watchlists", "/v2/account/portfolio/history"] {
+        assert_eq!(desk.call("GET", unoffered, ""), (404, json!({"code": 40_410_000, "message": "endpoint not found."})));
+    }
     assert_eq!(desk.call("PUT", "/v2/orders", "").0, 405);
     assert_eq!(desk.call("GET", "/v2/orders/nope", "").0, 404);
     assert_eq!(desk.call("GET", "/v2/positions/AAPL", "").1["code"], 40_410_000);
