@@ -38,21 +38,24 @@ impl Engine {
             Terms::Any => true,
             Terms::Limit(limit) => accepts(side, limit, touch.price),
         };
-        let deal = if crosses { self.deal(seq, terms, touch) } else { None };
-        // A limit order that has met the market stands in it from now on.
-        if let Some(entry) = self.store.get_mut(seq)
-            && matches!(terms, Terms::Limit(_))
-            && !entry.rests
-        {
-            entry.rests = true;
-            self.queue_up(seq);
+        if !crosses {
+            return self.rest(seq);
         }
+        let deal = self.deal(seq, terms, touch);
         if let Some(deal) = deal {
             let symbol = self.store.get(seq).map(|entry| entry.order.request.symbol.clone());
             if let Some(listed) = symbol.and_then(|symbol| self.listed.get_mut(&symbol)) {
                 listed.book.take(side, deal.quantity);
             }
             self.execute(seq, deal, at);
+        }
+    }
+
+    /// An order that has met a market that does not reach its limit stands in it from now on.
+    fn rest(&mut self, seq: Seq) {
+        if let Some(entry) = self.store.get_mut(seq).filter(|entry| !entry.rests) {
+            entry.rests = true;
+            self.queue_up(seq);
         }
     }
 
@@ -138,6 +141,7 @@ impl Engine {
     /// Executes a deal: money, position, events, and what hangs on the order.
     pub(super) fn execute(&mut self, seq: Seq, deal: Deal, at: Timestamp) {
         let Some(entry) = self.store.get(seq) else { return };
+        let deal = Deal { price: deal.price.normalize(), quantity: deal.quantity.normalize(), ..deal };
         let order = &entry.order;
         let (side, symbol, account) = (order.request.side, order.request.symbol.clone(), entry.account.clone());
         let security = self.instrument(symbol.as_str()).is_some_and(|instrument| instrument.is_equity());

@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 
 use super::admission::{Admitted, trailing_stop};
 use super::refusal::Refusal;
-use super::store::{Entry, Place, Seq, Wish};
+use super::store::{Entry, Place, Seq, Terms, Wish};
 use super::timers::Due;
 use super::{Engine, form};
 use crate::model::{
@@ -75,6 +75,10 @@ impl Engine {
 
     /// An order meets the market for the first time.
     pub(super) fn meet(&mut self, seq: Seq, at: Timestamp) {
+        let stop = self.store.get(seq).filter(|entry| self.trades_now(entry) && entry.terms(self.settings.collar) == Terms::Dormant);
+        if let Some(side) = stop.map(|entry| entry.order.request.side) {
+            self.trigger_at_touch(seq, side, at);
+        }
         self.attempt(seq, at);
         let open = self.store.get(seq).filter(|entry| entry.place == Place::Market);
         if open.is_some_and(|entry| matches!(entry.order.request.time_in_force, TimeInForce::Ioc | TimeInForce::Fok)) {

@@ -29,15 +29,17 @@ impl Engine {
         form::check(&request, &listed.instrument, &self.settings)?;
         form::check_exits(&request, None)?;
         self.check_pair(entry, &request)?;
-        let reserve = if entry.parent.is_none() {
+        let (intent, reserve) = if entry.parent.is_none() {
             self.check_wash_trade(account, &request, Some(old))?;
-            self.means(ledger, listed, &request, Some(old))?.reserve
+            let means = self.means(ledger, listed, &request, Some(old))?;
+            (Some(means.intent), means.reserve)
         } else {
-            entry.reserve
+            (entry.order.intent, entry.reserve)
         };
         let place = entry.place;
         request.client_order_id = change.client_order_id.unwrap_or_else(|| self.new_name(account));
-        let new = self.birth_in_place(old, request, now);
+        let mut new = self.birth_in_place(old, request, now);
+        new.intent = intent;
         let seq = self.adopt(account, new, Place::Underway, reserve);
         let due = if place == Place::Waiting { now } else { self.arrival(now) };
         if let Some(entry) = self.store.get_mut(seq) {
@@ -157,7 +159,7 @@ impl Engine {
 /// What the new order takes over from the old one as it stands.
 fn inherit(order: &mut Order, old: &Order) {
     (order.filled, order.filled_value, order.fees) = (old.filled, old.filled_value, old.fees);
-    (order.intent, order.high_water, order.trailing_stop) = (old.intent, old.high_water, old.trailing_stop);
+    (order.high_water, order.trailing_stop) = (old.high_water, old.trailing_stop);
     (order.parent, order.legs) = (old.parent.clone(), old.legs.clone());
 }
 

@@ -1,0 +1,104 @@
+//! What is not taken, and why.
+
+use super::*;
+
+#[test]
+fn a_name_is_used_once_even_after_its_order_has_ended() {
+    let mut stage = Stage::plain();
+    stage.place(buy("1"));
+    let again = OrderRequest { client_order_id: "bot-1".parse().unwrap(), ..sell("1") };
+    assert_eq!(stage.try_place(again.clone()), Err(Refusal::DuplicateClientId));
+    stage.engine.open_account("other".parse().unwrap(), "USD", dec("1000"), at(9));
+    let now = stage.tick();
+    assert!(stage.engine.place(&"other".parse().unwrap(), OrderRequest { side: Side::Buy, ..again }, now).is_ok(), "names are unique in one account only");
+    assert_eq!(stage.engine.place(&"nobody".parse().unwrap(), buy("1"), now), Err(Refusal::UnknownAccount));
+}
+
+#[test]
+fn what_is_not_listed_or_not_tradable_is_refused() {
+    let mut stage = Stage::plain();
+    assert_eq!(stage.refuses(OrderRequest { symbol: "NOPE".parse().unwrap(), ..buy("1") }), Refusal::UnknownSymbol);
+    stage.engine.list(Instrument { tradable: false, ..Instrument::of(&"AAPL".parse().unwrap()) });
+    assert_eq!(stage.refuses(buy("1")), Refusal::NotTradable);
+    assert!(stage.engine.book("AAPL").unwrap().quote.is_some(), "a new listing loses the market");
+}
+
+#[test]
+fn malformed_orders_are_refused() {
+    let mut stage = Stage::plain();
+    let ioc = |request| lasting(TimeInForce::Ioc, request);
+    let form = [
+        bitcoin(OrderRequest { class: bracket(buy("1"), "60000", "40000").class, ..buy("1") }),
+        OrderRequest { time_in_force: TimeInForce::Day, ..bitcoin(buy("1")) },
+        OrderRequest { time_in_force: TimeInForce::Fok, ..bitcoin(buy("1")) },
+        extended(buy("1")),
+        extended(ioc(bid_for("1", "90"))),
+        extended(bracket(bid_for("1", "95"), "110", "90")),
+        ioc(order(Side::Buy, "1", stop("110"))),
+        ioc(bracket(buy("1"), "110", "90")),
+        lasting(TimeInForce::Cls, order(Side::Buy, "1", stop("110"))),
+        oco(buy("1"), "90"),
+        trailing(Side::Buy, "1", percent("100")),
+    ];
+    for request in form {
+        assert!(matches!(stage.try_place(request.clone()), Err(Refusal::Form(_))), "{request:?}");
+    }
+    let fractional = [
+        lasting(TimeInForce::Gtc, buy("0.5")),
+        bracket(buy("0.5"), "110", "90"),
+        by_money(Side::Buy, "0.99"),
+        OrderRequest { kind: limit("100"), ..by_money(Side::Buy, "50") },
+        lasting(TimeInForce::Gtc, by_money(Side::Buy, "50")),
+        sell("0.5"),
+    ];
+    for request in fractional {
+        assert!(matches!(stage.try_place(request.clone()), Err(Refusal::FractionalRule(_))), "{request:?}");
+    }
+    let increments = [
+        (bid_for("1", "100.001"), "limit_price"),
+        (bid_for("1", "0.99999"), "limit_price"),
+        (order(Side::Buy, "1", stop("110.123")), "stop_price"),
+        (bracket(buy("1"), "110.001", "90"), "take_profit.limit_price"),
+        (bracket(buy("1"), "110", "90.001"), "stop_loss.stop_price"),
+    ];
+    for (request, wrong) in increments {
+        assert!(matches!(stage.try_place(request), Err(Refusal::PriceIncrement { field, .. }) if field == wrong), "{wrong}");
+    }
+    stage.engine.list(Instrument { fractionable: false, ..Instrument::of(&"AAPL".parse().unwrap()) });
+    assert!(matches!(stage.refuses(buy("0.5")), Refusal::FractionalRule(_)));
+    assert_eq!(stage.account(), Stage::plain().account(), "a refused order changes something");
+}
+
+#[test]
+fn nobody_trades_with_himself() {
+    let mut stage = Stage::plain();
+    let resting = stage.place(bid_for("1", "99"));
+    let existing = resting.id.clone();
+    assert_eq!(stage.refuses(sell("1")), Refusal::WashTrade { existing: existing.clone() });
+    assert_eq!(stage.refuses(offer_of("1", "99")), Refusal::WashTrade { existing });
+    stage.cancel("bot-1").unwrap();
+    stage.place(offer_of("1", "101"));
+    assert!(matches!(stage.refuses(bid_for("1", "101")), Refusal::WashTrade { .. }));
+    stage.place(bid_for("1", "100.99"));
+    let mut lax = Stage::new(EngineSettings { refuse_wash_trades: false, ..plain() });
+    lax.place(bid_for("1", "99"));
+    lax.place(sell("1"));
+    assert_eq!(lax.units("AAPL"), dec("-1"));
+}
+
+#[test]
+fn short_selling_needs_permission() {
+    let mut stage = Stage::new(EngineSettings { shorting: false, ..plain() });
+    assert_eq!(stage.refuses(sell("1")), Refusal::NotShortable);
+    let mut stage = Stage::plain();
+    assert!(matches!(stage.refuses(bitcoin(sell("1"))), Refusal::InsufficientQuantity { .. }));
+    stage.engine.list(Instrument { shortable: false, ..Instrument::of(&"AAPL".parse().unwrap()) });
+    assert_eq!(stage.refuses(sell("1")), Refusal::NotShortable);
+}
+
+#[test]
+fn ioc_and_fok_are_for_open_markets() {
+    let mut stage = Stage::plain();
+    stage.session(MarketSession::Closed);
+    assert!(matches!(stage.refuses(lasting(TimeInForce::Ioc, buy("1"))), Refusal::Form(_)));
+}
