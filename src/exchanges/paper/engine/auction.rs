@@ -30,7 +30,7 @@ impl Engine {
     /// The market closes: its auction fills what it can and cancels the rest, also of an opening that never came.
     pub(super) fn close_auctions(&mut self, symbol: &Symbol, at: Timestamp) {
         self.each_open(symbol, |engine, seq| {
-            let Some(entry) = engine.store.get(seq).filter(|entry| entry.place != Place::Queued) else { return };
+            let Some(entry) = engine.store.get(seq).filter(|entry| entry.place != Place::Queued && entry.replaces.is_none()) else { return };
             let request = &entry.order.request;
             let listed = engine.listed.get(&request.symbol);
             let price = match request.time_in_force {

@@ -81,7 +81,8 @@ impl Engine {
 
     /// Ends a day order with its day. Those that wait for the next session stay, and exits end with their entry.
     fn expire(&mut self, seq: Seq, ends_regular: bool, ends_all: bool, at: Timestamp) {
-        let Some(entry) = self.store.get(seq) else { return };
+        // What shall replace another order shares its fate.
+        let Some(entry) = self.store.get(seq).filter(|entry| entry.replaces.is_none()) else { return };
         let request = &entry.order.request;
         let over = ends_all || (ends_regular && !request.extended_hours);
         if over && request.time_in_force == TimeInForce::Day && matches!(entry.place, Place::Underway | Place::Market) {
