@@ -10,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 use super::exit;
 use super::order_args::{AskArgs, CancelAllArgs, CancelArgs, FillsArgs, HaltArgs, OrderArgs, ResumeArgs};
 use crate::model::{Dialect, ExchangeName, Feed, Price, Symbol};
+use crate::sim::{FaultSpec, FaultTextError, SimKey};
 
 const MAX_BOT: usize = 16;
 /// The longest lease that the broker grants.
@@ -46,7 +47,12 @@ pub enum Command {
     #[command(after_help = "Examples:\n  alpaca-broker\n  alpaca-broker run --config /etc/alpaca-broker/broker.yaml\n  alpaca-broker run --sim")]
     Run(RunArgs),
     /// Be an exchange: Alpaca's REST and streams on this machine, with an invented market
-    #[command(after_help = "Examples:\n  alpaca-broker sim\n  alpaca-broker sim --listen 127.0.0.1:8080 --rate 1000 --symbols AAPL=228.50,MSFT=424.10")]
+    ///
+    /// The key SIM with the secret SIM-SECRET has every right and no limits. While it runs, programs on this machine may
+    /// POST {"fault":"mute=30s"} to /admin/faults, move prices by /admin/market, and read /admin/counters and /admin/record.
+    #[command(after_help = "Examples:\n  alpaca-broker sim\n  alpaca-broker sim --listen 127.0.0.1:8080 --rate 1000 --symbols AAPL=228.50,MSFT=424.10\n  \
+                            alpaca-broker sim --key PK1:secret:basic --slot-linger 90\n  alpaca-broker sim --fault list\n  \
+                            alpaca-broker sim --fault lose-trade-update=1 --fault rest-429=10s@trading")]
     Sim(SimArgs),
     /// Check the configuration and say what is wrong with it
     #[command(after_help = "Examples:\n  alpaca-broker check\n  alpaca-broker check --config configs/broker.yaml --show")]
@@ -147,6 +153,24 @@ pub struct SimArgs {
     pub tls_cert: Option<PathBuf>,
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
+    /// Where to serve TLS, so that --listen stays plain; without it TLS takes the place of plain
+    #[arg(long, value_name = "ADDRESS", requires = "tls_cert")]
+    pub listen_tls: Option<SocketAddr>,
+    /// Another key, with an account of its own and the rights and limits of a plan: basic or plus [default plan: basic]
+    #[arg(long = "key", value_name = "ID:SECRET[:PLAN]")]
+    pub keys: Vec<SimKey>,
+    /// REST requests a minute that the key SIM has on each host; beyond it 429 [default: no limit]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub rest_limit: Option<u32>,
+    /// Seconds that a data connection which died without a close keeps its place (error 406); the real venue takes about 90
+    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=3_600))]
+    pub slot_linger: u32,
+    /// Something to go wrong, such as mute=30s@data; list prints all there is
+    #[arg(long = "fault", value_name = "NAME[=VALUE][@SCOPE]", value_parser = fault)]
+    pub faults: Vec<FaultWish>,
+    /// Offer /admin though --listen is open to other machines; it answers this machine only
+    #[arg(long)]
+    pub admin: bool,
 }
 
 #[derive(Debug, Args)]
@@ -219,6 +243,13 @@ pub struct LogsArgs {
     pub json: bool,
 }
 
+/// What `--fault` asks for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum FaultWish {
+    List,
+    One(FaultSpec),
+}
+
 /// A symbol and where it trades, as channels spell it: `AAPL`, `binance:BTCUSDT`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Instrument {
@@ -258,6 +289,10 @@ fn priced(text: &str) -> Result<(Symbol, Price), String> {
     let (symbol, price) = text.split_once('=').ok_or("a symbol, =, and its first price")?;
     let symbol = symbol.parse::<Symbol>().map_err(|e| e.to_string())?;
     Ok((symbol, price.parse::<Price>().map_err(|e| e.to_string())?))
+}
+
+fn fault(text: &str) -> Result<FaultWish, FaultTextError> {
+    if text == "list" { Ok(FaultWish::List) } else { text.parse().map(FaultWish::One) }
 }
 
 fn feed(name: &str) -> Result<Feed, &'static str> {
@@ -309,8 +344,24 @@ mod tests {
             "x sim --rate -1",
             "x sim --symbols AAPL",
             "x sim --tls-cert a.pem",
+            "x sim --listen-tls 127.0.0.1:1",
+            "x sim --key SIM",
+            "x sim --key a:b:gold",
+            "x sim --fault mutte=3s",
+            "x sim --fault mute=3s@nowhere",
         ] {
             assert_eq!(parse(line).unwrap_err().exit_code(), i32::from(exit::USAGE), "{line}");
         }
+    }
+
+    #[test]
+    fn faults_and_keys_of_the_exchange_are_read() {
+        let Command::Sim(args) = parse("x sim --fault list --fault mute=30s@data --key PK1:s --key PK2:t:plus").unwrap() else { panic!("not sim") };
+        assert_eq!(args.faults, [FaultWish::List, FaultWish::One("mute=30s@data".parse().unwrap())]);
+        assert_eq!(args.keys.iter().map(|key| key.plan).collect::<Vec<_>>(), [crate::sim::Plan::Basic, crate::sim::Plan::Plus]);
+        let refused = parse("x sim --fault mutte=3s").unwrap_err().to_string();
+        assert!(refused.contains("did you mean mute?"), "{refused}");
+        let refused = parse("x sim --key PK1:hunter2:gold").unwrap_err().to_string();
+        assert!(refused.contains("basic and plus"), "{refused}");
     }
 }

@@ -1,35 +1,29 @@
 //! `sim`: the built-in exchange as a server of its own.
 
+use std::time::Duration;
+
 use crossbeam_channel::{bounded, select};
 
-use super::args::SimArgs;
+use super::args::{FaultWish, SimArgs};
 use super::error::CliError;
-use super::out::Console;
+use super::out::{Colour, Console};
 use crate::runtime::Threads;
-use crate::sim::{Sim, SimConfig, SimKey};
+use crate::sim::{Fault, Sim, SimConfig, SimKey};
 
 /// Ends of threads that nobody has looked at yet.
 const EXITS: usize = 1_024;
+/// What is kept for `/admin/record`.
+const RECORD_BYTES: usize = 8 * 1024 * 1024;
+/// The first account is that of the key SIM.
+const SECOND_ACCOUNT: u32 = 2;
 
 pub fn run(args: &SimArgs, console: &mut Console) -> Result<(), CliError> {
-    let mut config = SimConfig {
-        listen: args.listen,
-        tls: args.tls_cert.clone().zip(args.tls_key.clone()),
-        seed: args.seed,
-        rate: args.rate,
-        keys: vec![SimKey { symbol_limit: args.symbol_limit, ..SimKey::default() }],
-        ..SimConfig::default()
-    };
-    if !args.symbols.is_empty() {
-        config.symbols.clone_from(&args.symbols);
+    if args.faults.contains(&FaultWish::List) {
+        return list_faults(console);
     }
-    let secure = if config.tls.is_some() { "s" } else { "" };
     let (exit, exits) = bounded(EXITS);
-    let sim = Sim::start(config, &Threads::new(exit))?;
-    let address = sim.address();
-    console.out.line(&format!("SIMULATED exchange at http{secure}://{address}, key SIM, secret SIM-SECRET"))?;
-    console.out.line(&format!("  prices  ws{secure}://{address}/v2/iex"))?;
-    console.out.line(&format!("  orders  ws{secure}://{address}/stream"))?;
+    let sim = Sim::start(config(args), &Threads::new(exit))?;
+    greet(&sim, args, console)?;
     loop {
         select! {
             recv(console.stop.channel()) -> _ => break,
@@ -38,5 +32,64 @@ pub fn run(args: &SimArgs, console: &mut Console) -> Result<(), CliError> {
         }
     }
     sim.stop();
+    Ok(())
+}
+
+fn config(args: &SimArgs) -> SimConfig {
+    let wished = args.faults.iter().filter_map(|wish| if let FaultWish::One(spec) = wish { Some(spec.clone()) } else { None });
+    let mut config = SimConfig {
+        listen: args.listen,
+        listen_tls: args.listen_tls,
+        tls: args.tls_cert.clone().zip(args.tls_key.clone()),
+        seed: args.seed,
+        rate: args.rate,
+        keys: keys(args),
+        slot_linger: Duration::from_secs(args.slot_linger.into()),
+        admin: args.admin,
+        record_bytes: RECORD_BYTES,
+        faults: wished.collect(),
+        ..SimConfig::default()
+    };
+    if !args.symbols.is_empty() {
+        config.symbols.clone_from(&args.symbols);
+    }
+    config
+}
+
+/// The unlimited key first, unless one of its name is given, then the others, each on an account of its own.
+fn keys(args: &SimArgs) -> Vec<SimKey> {
+    let unlimited = SimKey { symbol_limit: args.symbol_limit, trading_per_minute: args.rest_limit, data_per_minute: args.rest_limit, ..SimKey::default() };
+    let named = args.keys.iter().any(|key| key.key_id == unlimited.key_id);
+    let given = args.keys.iter().cloned().zip(SECOND_ACCOUNT..).map(|(key, number)| key.on_account(number));
+    (!named).then_some(unlimited).into_iter().chain(given).collect()
+}
+
+fn greet(sim: &Sim, args: &SimArgs, console: &mut Console) -> Result<(), CliError> {
+    let places = match sim.tls_address() {
+        Some(secure) => vec![("", sim.address()), ("s", secure)],
+        None => vec![(if args.tls_cert.is_some() { "s" } else { "" }, sim.address())],
+    };
+    // A secret that was given is not shown.
+    let key = args.keys.first().map_or_else(|| "key SIM, secret SIM-SECRET".to_owned(), |key| format!("key {}", key.key_id));
+    for (secure, address) in places {
+        console.out.line(&format!("SIMULATED exchange at http{secure}://{address}, {key}"))?;
+        console.out.line(&format!("  prices  ws{secure}://{address}/v2/iex"))?;
+        console.out.line(&format!("  orders  ws{secure}://{address}/stream"))?;
+    }
+    for wish in &args.faults {
+        if let FaultWish::One(spec) = wish {
+            let text = console.out.paint(Colour::Warn, &format!("  fault   {spec}: {}", spec.fault.sees()));
+            console.out.line(&text)?;
+        }
+    }
+    Ok(())
+}
+
+fn list_faults(console: &mut Console) -> Result<(), CliError> {
+    console.out.line("NAME[=VALUE][@SCOPE], with its usual value, and what a bot sees. Scopes: data, trading, or a path such as /v2/iex.")?;
+    console.out.line("")?;
+    for fault in Fault::all() {
+        console.out.line(&format!("  {:<30} {}", fault.example(), fault.sees()))?;
+    }
     Ok(())
 }

@@ -6,8 +6,9 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::fault::FaultSpec;
+pub(super) use super::key::SimKey;
 use crate::model::{Price, Symbol};
-use crate::runtime::Secret;
 
 /// Everything an exchange needs to know at its start. The default is silent (`rate` 0), plain, and on a free port.
 #[derive(Debug, Clone)]
@@ -15,6 +16,14 @@ pub struct SimConfig {
     pub listen: SocketAddr,
     /// PEM files of the certificate chain and its key; `None` serves plain HTTP and WebSocket.
     pub tls: Option<(PathBuf, PathBuf)>,
+    /// Where TLS is served when there is a certificate; `listen` is plain then. Without it TLS takes the place of plain.
+    pub listen_tls: Option<SocketAddr>,
+    /// Offers `/admin` though one of the addresses is not of this machine. Only this machine may call it in any case.
+    pub admin: bool,
+    /// How much of what is sent and received is kept for `/admin/record`; 0 keeps nothing.
+    pub record_bytes: usize,
+    /// What is to go wrong from the start.
+    pub faults: Vec<FaultSpec>,
     /// Decides every price and every id.
     pub seed: u64,
     /// What is traded, and at which price the day starts.
@@ -34,36 +43,15 @@ pub struct SimConfig {
     pub queue_bytes: usize,
 }
 
-/// One customer of the exchange.
-#[derive(Debug, Clone)]
-pub struct SimKey {
-    pub key_id: String,
-    pub secret: Secret,
-    /// Distinct symbols over trades and quotes; beyond it a subscription is refused with 405.
-    pub symbol_limit: Option<usize>,
-    /// Stock feeds in the plan, such as `iex`; another is refused with 409. Crypto and the test feed are in every plan.
-    pub feeds: Vec<String>,
-    /// The account that the key trades on; keys may share one.
-    pub account_id: String,
-}
-
-impl Default for SimKey {
-    fn default() -> SimKey {
-        SimKey {
-            key_id: "SIM".to_owned(),
-            secret: Secret::new("SIM-SECRET"),
-            symbol_limit: None,
-            feeds: vec!["iex".to_owned(), "sip".to_owned()],
-            account_id: "5eed0000-0000-4000-8000-000000000001".to_owned(),
-        }
-    }
-}
-
 impl Default for SimConfig {
     fn default() -> SimConfig {
         SimConfig {
             listen: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
             tls: None,
+            listen_tls: None,
+            admin: false,
+            record_bytes: 0,
+            faults: Vec::new(),
             seed: 1,
             symbols: default_symbols(),
             rate: 0.0,

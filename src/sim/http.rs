@@ -88,9 +88,10 @@ impl Head {
         (self.says("connection", "upgrade") && self.says("upgrade", "websocket")).then(|| self.header("sec-websocket-key"))?
     }
 
-    /// The API key and secret of the headers.
+    /// The API key and secret of the headers; a bearer's token comes as the secret of the key `oauth`.
     pub(super) fn credentials(&self) -> Option<(&str, &str)> {
-        Some((self.header("apca-api-key-id")?, self.header("apca-api-secret-key")?))
+        let pair = self.header("apca-api-key-id").zip(self.header("apca-api-secret-key"));
+        pair.or_else(|| Some(("oauth", self.header("authorization")?.strip_prefix("Bearer ")?.trim())))
     }
 }
 
@@ -124,14 +125,14 @@ fn decode(text: &str, plus_is_space: bool) -> String {
 }
 
 /// An answer with a JSON body, or with none where the status has none.
-pub(super) fn response(status: u16, body: &[u8], request_id: &str, close: bool) -> Vec<u8> {
+pub(super) fn response(status: u16, body: &[u8], request_id: &str, headers: &[(&str, String)], close: bool) -> Vec<u8> {
     let mut head = format!("HTTP/1.1 {status} {}\r\nX-Request-ID: {request_id}\r\n", reason(status));
     // Writing to a String cannot fail.
     if status != 204 {
         let _ = write!(head, "Content-Type: application/json\r\nContent-Length: {}\r\n", body.len());
     }
-    if status == 429 {
-        head.push_str("Retry-After: 1\r\n");
+    for (name, value) in headers {
+        let _ = write!(head, "{name}: {value}\r\n");
     }
     head.push_str(if close { "Connection: close\r\n\r\n" } else { "\r\n" });
     let mut out = head.into_bytes();
@@ -139,9 +140,16 @@ pub(super) fn response(status: u16, body: &[u8], request_id: &str, close: bool) 
     out
 }
 
+/// The head of a stream of server-sent events, which ends with the connection.
+pub(super) fn event_stream(request_id: &str) -> Vec<u8> {
+    format!("HTTP/1.1 200 OK\r\nX-Request-ID: {request_id}\r\nContent-Type: text/event-stream\r\nCache-Control: no-cache\r\nConnection: close\r\n\r\n")
+        .into_bytes()
+}
+
 /// The answer that turns a connection into a WebSocket.
-pub(super) fn switching(accept: &str) -> Vec<u8> {
-    format!("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: {accept}\r\n\r\n").into_bytes()
+pub(super) fn switching(accept: &str, request_id: &str) -> Vec<u8> {
+    let upgrade = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n";
+    format!("{upgrade}X-Request-ID: {request_id}\r\nSec-WebSocket-Accept: {accept}\r\n\r\n").into_bytes()
 }
 
 fn reason(status: u16) -> &'static str {

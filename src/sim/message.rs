@@ -72,6 +72,8 @@ impl Channel {
 pub(super) enum Family {
     Stocks,
     Crypto,
+    Options,
+    News,
     Test,
 }
 

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use alpaca_broker::config::Config;
 use alpaca_broker::net::Endpoint;
-use alpaca_broker::sim::{ConnectionRecord, Fault, FaultAction, SimConfig, Stage};
+use alpaca_broker::sim::{ConnectionRecord, FaultAction, SimConfig, Stage, StageFault};
 
 use crate::support::bot::Bot;
 use crate::support::proxy::{Manner, Proxy};
@@ -74,7 +74,7 @@ impl Scene {
     }
 
     fn arm(&self, stage: Stage, action: FaultAction) {
-        self.rig.exchange.arm(Fault { stage, action, path_contains: Some(IEX.to_owned()), times: 1 });
+        self.rig.exchange.arm(StageFault { stage, action, path_contains: Some(IEX.to_owned()), times: 1 });
     }
 }
 

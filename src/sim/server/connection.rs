@@ -1,20 +1,26 @@
 //! One accepted connection: HTTP requests in turn, until one of them becomes a WebSocket.
 
 use std::io;
-use std::net::TcpStream;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
+use tungstenite::Bytes;
 use tungstenite::handshake::derive_accept_key;
 
 use super::Shared;
-use super::record::{Fault, FaultAction};
+use super::accept::Accepted;
+use super::record::{FaultAction, StageFault};
+use super::request::{self, Headers, Late, Reply};
+use super::sse;
 use super::stream::{Stream, StreamPath, Upgrade};
+use super::tape::Direction;
 use super::wire;
 use crate::config::Codec;
 use crate::net::Transport;
 use crate::runtime::{Stop, StopToken};
+use crate::sim::fault::{Fault, Target};
 use crate::sim::http::{self, Head, Parsed};
-use crate::sim::rest::{self, Request, Response};
+use crate::sim::rest::Response;
 use crate::sim::session::Stage;
 
 /// For the TLS handshake, for a request once it has begun, and for an answer.
@@ -23,11 +29,11 @@ const STEP: Duration = Duration::from_secs(10);
 const IDLE: Duration = Duration::from_secs(75);
 
 /// Serves one connection to its end. What goes wrong with it concerns nobody else.
-pub(super) fn serve(shared: &Shared, id: u64, wake: &Stop, tcp: TcpStream) {
-    let token = wake.token();
-    match wire::open(tcp, shared.tls.as_ref(), &token, Instant::now() + STEP) {
+pub(super) fn serve(shared: &Shared, wake: &Stop, accepted: Accepted) {
+    let (token, id, from) = (wake.token(), accepted.id, accepted.from);
+    match wire::open(accepted.tcp, accepted.tls.as_ref(), &token, Instant::now() + STEP) {
         Ok(transport) => {
-            let connection = Connection { shared, id, wake, token, transport, buffer: Vec::new(), served: 0 };
+            let connection = Connection { shared, id, from, wake, token, transport, buffer: Vec::new(), served: 0 };
             if let Err(error) = connection.run() {
                 log::debug!("simulated exchange: connection {id} ended: {error}");
             }
@@ -39,6 +45,7 @@ pub(super) fn serve(shared: &Shared, id: u64, wake: &Stop, tcp: TcpStream) {
 struct Connection<'a> {
     shared: &'a Shared,
     id: u64,
+    from: SocketAddr,
     wake: &'a Stop,
     token: StopToken,
     transport: Transport,
@@ -51,11 +58,11 @@ impl Connection<'_> {
         while let Some(head) = self.head()? {
             let websocket = head.websocket_key().map(derive_key);
             let fault = self.shared.change(|hub| hub.claim(&head.path, websocket.is_some()));
-            if let Some(Fault { stage: Stage::Upgrade, action, .. }) = fault {
+            if let Some(StageFault { stage: Stage::Upgrade, action, .. }) = fault {
                 match action {
                     FaultAction::Refuse { status } => {
                         self.body(&head)?;
-                        self.answer(&Response::error(status), true)?;
+                        self.refuse(status)?;
                     }
                     FaultAction::Mute => wire::stay_mute(&mut self.transport, &self.token, || false),
                     FaultAction::Close | FaultAction::Error { .. } => {}
@@ -67,16 +74,39 @@ impl Connection<'_> {
                 return self.upgrade(&head, &accept, fault);
             }
             let body = self.body(&head)?;
-            let request = Request { method: &head.method, path: &head.path, query: &head.query, credentials: head.credentials(), body: &body };
-            let keys = &self.shared.config.keys;
-            let response = self.shared.with_exchange(|exchange, now| rest::respond(exchange, keys, &request, now));
-            self.answer(&response, head.wants_close())?;
-            if head.wants_close() {
+            if !self.request(&head, &body)? {
                 self.transport.shutdown();
                 return Ok(());
             }
         }
         Ok(())
+    }
+
+    /// Answers one request; `false` when the connection ends with it.
+    fn request(&mut self, head: &Head, body: &[u8]) -> io::Result<bool> {
+        self.shared.change(|hub| hub.counters.request(&head.method, &head.path));
+        let asked = || {
+            Bytes::from(format!("{} {}{}", head.method, head.path, if body.is_empty() { String::new() } else { format!(" {}", String::from_utf8_lossy(body)) }))
+        };
+        self.shared.tape(self.id, Direction::In, "request", asked);
+        let Late { reply, by } = request::reply(self.shared, head, body, self.from);
+        if let Some(late) = by {
+            self.token.wait(late);
+        }
+        match reply {
+            Reply::Answer(response, headers) => {
+                self.answer(&response, &headers, head.wants_close())?;
+                Ok(!head.wants_close())
+            }
+            Reply::Cut => Ok(false),
+            Reply::Events(reader) => {
+                let request_id = self.request_id();
+                wire::write_all(&mut self.transport, &http::event_stream(&request_id), &self.token, Instant::now() + STEP)?;
+                self.shared.change(|hub| hub.counters.answer(200));
+                sse::serve(self.shared, self.id, self.wake, &mut self.transport, reader)?;
+                Ok(false)
+            }
+        }
     }
 
     /// The next request; `None` when the client has finished or is refused.
@@ -90,7 +120,7 @@ impl Connection<'_> {
                     return Ok(Some(*head));
                 }
                 Parsed::Refused(status) => {
-                    self.answer(&Response::error(status), true)?;
+                    self.refuse(status)?;
                     self.transport.shutdown();
                     return Ok(None);
                 }
@@ -119,20 +149,41 @@ impl Connection<'_> {
         Ok(self.buffer.drain(..head.body_length).collect())
     }
 
-    fn answer(&mut self, response: &Response, close: bool) -> io::Result<()> {
+    fn request_id(&mut self) -> String {
         self.served += 1;
-        let request_id = format!("sim-{}-{}", self.id, self.served);
-        let bytes = http::response(response.status, &response.body, &request_id, close);
+        format!("sim-{}-{}", self.id, self.served)
+    }
+
+    /// An answer that ends the connection.
+    fn refuse(&mut self, status: u16) -> io::Result<()> {
+        let headers: Headers = if status == 429 { vec![("Retry-After", "1".to_owned())] } else { Vec::new() };
+        self.answer(&Response::error(status), &headers, true)
+    }
+
+    fn answer(&mut self, response: &Response, headers: &[(&'static str, String)], close: bool) -> io::Result<()> {
+        let request_id = self.request_id();
+        self.shared.change(|hub| hub.counters.answer(response.status));
+        let said = || Bytes::from([format!("{} ", response.status).as_bytes(), &response.body].concat());
+        self.shared.tape(self.id, Direction::Out, "response", said);
+        let bytes = http::response(response.status, &response.body, &request_id, headers, close);
         wire::write_all(&mut self.transport, &bytes, &self.token, Instant::now() + STEP)
     }
 
-    fn upgrade(mut self, head: &Head, accept: &str, fault: Option<Fault>) -> io::Result<()> {
+    fn upgrade(mut self, head: &Head, accept: &str, fault: Option<StageFault>) -> io::Result<()> {
         let Some(kind) = StreamPath::find(&head.path) else {
-            self.answer(&Response::error(404), true)?;
+            self.refuse(404)?;
             self.transport.shutdown();
             return Ok(());
         };
-        wire::write_all(&mut self.transport, &http::switching(accept), &self.token, Instant::now() + STEP)?;
+        let target = Target { trading: matches!(kind, StreamPath::Trading), path: &head.path };
+        if self.shared.armed() && self.shared.hub.lock().faults.until(Fault::Upgrade429, &target, Instant::now()).is_some() {
+            // The venue promises no time to come back at.
+            self.answer(&Response::error(429), &[], true)?;
+            self.transport.shutdown();
+            return Ok(());
+        }
+        let request_id = self.request_id();
+        wire::write_all(&mut self.transport, &http::switching(accept, &request_id), &self.token, Instant::now() + STEP)?;
         let packed = head.header("content-type").is_some_and(|kind| kind.contains("msgpack"));
         let upgrade = Upgrade {
             path: &head.path,

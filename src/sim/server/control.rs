@@ -1,36 +1,35 @@
 //! The hand on the exchange: makes the market say things, looks at connections, breaks them.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::Shared;
+use super::counters::Counters;
 use super::load::{self, LoadHandle, LoadSpec};
 use super::outbox::{Out, Signal};
-use super::record::{ConnectionRecord, Fault};
-use crate::model::{Amount, Price, Quote};
+use super::record::{ConnectionRecord, StageFault};
+use super::tape::Recorded;
+use crate::model::{Amount, Price, Quote, Timestamp};
 use crate::runtime::wall_now;
 use crate::sim::exchange::Update;
+use crate::sim::fault::{ActiveFault, FaultSpec};
 use crate::sim::message::{SimBody, SimMessage};
 
 /// Controls a running exchange; all clones control the same one. What is sent goes to those who are subscribed.
 #[derive(Debug, Clone)]
 pub struct SimControl {
     shared: Arc<Shared>,
-    next_trade: Arc<AtomicI64>,
 }
-
-/// Ids of trades made by hand start here, apart from those of the market.
-const FIRST_TRADE: i64 = 1_000_000_000;
 
 impl SimControl {
     pub(super) fn new(shared: Arc<Shared>) -> SimControl {
-        SimControl { shared, next_trade: Arc::new(AtomicI64::new(FIRST_TRADE)) }
+        SimControl { shared }
     }
 
     /// Somebody trades. A price that is none is logged and nothing is sent.
     pub fn trade(&self, symbol: &str, price: &str, size: u64) {
-        let id = self.next_trade.fetch_add(1, Ordering::Relaxed);
+        let id = self.shared.next_trade.fetch_add(1, Ordering::Relaxed);
         match price.parse::<Price>() {
             Ok(price) => self.emit(SimMessage { symbol: symbol.into(), at: wall_now(), body: SimBody::Trade { id, price, size: Amount::from_u64(size) } }),
             Err(error) => log::error!("simulated exchange: no trade of {symbol} at {price:?}: {error}"),
@@ -108,8 +107,32 @@ impl SimControl {
         self.shared.hub.lock().signal_all(Signal::Mute);
     }
 
-    /// Lets something go wrong with the next connections.
-    pub fn arm(&self, fault: Fault) {
+    /// Lets something go wrong, as `--fault` does.
+    pub fn fault(&self, spec: FaultSpec) {
+        self.shared.arm(spec);
+    }
+
+    /// Ends every fault; trade updates that one held back are told.
+    pub fn clear_faults(&self) {
+        self.shared.clear_faults();
+    }
+
+    /// The faults in force and what is left of them.
+    pub fn faults(&self) -> Vec<ActiveFault> {
+        self.shared.hub.lock().faults.list(Instant::now())
+    }
+
+    pub fn counters(&self) -> Counters {
+        self.shared.hub.lock().counters.clone()
+    }
+
+    /// What was sent and received since then, as far as it is kept: see `record_bytes`.
+    pub fn record(&self, since: Timestamp) -> Vec<Recorded> {
+        self.shared.tape.lock().read(since)
+    }
+
+    /// Lets something go wrong with the next connections, at a stage of theirs.
+    pub fn arm(&self, fault: StageFault) {
         self.shared.hub.lock().arm(fault);
     }
 

@@ -7,33 +7,43 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tungstenite::Bytes;
 
+use super::counters::Counters;
 use super::outbox::{Out, Outbox, Signal};
-use super::record::{ConnectionRecord, Fault};
+use super::record::{ConnectionRecord, StageFault};
 use crate::config::Codec;
+use crate::runtime::wall_now;
 use crate::sim::codec;
-use crate::sim::config::SimKey;
+use crate::sim::events_log::{Event, EventKind, EventLog, Mark};
 use crate::sim::exchange::Update;
+use crate::sim::fault::{Fault, FaultSpec, Faults, Measure, Target};
 use crate::sim::message::{Family, SimMessage};
-use crate::sim::session::{DataPath, Gate, Grant, Subscriptions};
+use crate::sim::session::{Grant, Subscriptions};
 
 /// Records kept: those of the open connections and of the latest closed ones.
 const MAX_RECORDS: usize = 1_000;
 const MAX_ACCEPTS: usize = 10_000;
+/// Where trade updates are told.
+const TRADING_PATH: &str = "/stream";
 
 #[derive(Debug, Default)]
 pub(super) struct Hub {
     peers: BTreeMap<u64, Peer>,
-    slots: HashMap<(String, &'static str), Slot>,
-    faults: Vec<Fault>,
+    watchers: BTreeMap<u64, Watcher>,
+    pub(super) slots: HashMap<(String, &'static str), Vec<Slot>>,
+    /// Armed for a stage of the next connections.
+    stages: Vec<StageFault>,
+    pub(super) faults: Faults,
+    pub(super) events: EventLog,
+    pub(super) counters: Counters,
     records: VecDeque<ConnectionRecord>,
     accepts: VecDeque<Instant>,
     /// Rises with every change of the records.
     pub(super) generation: u64,
 }
 
-/// An endpoint serves a customer once at a time.
+/// An endpoint serves a customer so many times at once.
 #[derive(Debug, Clone, Copy)]
-enum Slot {
+pub(super) enum Slot {
     Held(u64),
     /// Its connection died without a close, and is believed alive until then.
     Haunted(Instant),
@@ -41,6 +51,7 @@ enum Slot {
 
 #[derive(Debug)]
 pub(super) struct Peer {
+    pub path: String,
     pub outbox: Arc<Outbox>,
     pub codec: Codec,
     pub kind: PeerKind,
@@ -52,9 +63,39 @@ pub(super) enum PeerKind {
     Trading { account: Option<String>, listening: bool },
 }
 
+/// A reader of server-sent events.
+#[derive(Debug)]
+pub(super) struct Watcher {
+    pub path: &'static str,
+    pub kind: EventKind,
+    pub account: String,
+    pub end: Option<Mark>,
+    pub outbox: Arc<Outbox>,
+}
+
 impl Peer {
     fn is_data(&self) -> bool {
         matches!(self.kind, PeerKind::Data { .. })
+    }
+
+    pub(super) fn target(&self) -> Target<'_> {
+        Target { trading: !self.is_data(), path: &self.path }
+    }
+
+    /// A data frame on its way: faults may have their way with it.
+    fn send(&self, text: bool, bytes: Bytes, faults: &mut Faults, counters: &mut Counters) {
+        counters.frames_out += 1;
+        counters.bytes_out += bytes.len() as u64;
+        if !faults.any() {
+            return self.outbox.push(Out::Frame { text, bytes });
+        }
+        let (target, now) = (self.target(), Instant::now());
+        for frame in faults.framed(text, bytes, &target, now) {
+            let due = faults.latency(&target, now).map(|late| now + late);
+            let (text, bytes) = (frame.text, frame.bytes);
+            let out = if frame.fragmented { Out::Fragments { text, bytes } } else { Out::Frame { text, bytes } };
+            if frame.forced { self.outbox.push_forced(out, due) } else { self.outbox.push_late(out, due) }
+        }
     }
 }
 
@@ -69,6 +110,7 @@ impl Hub {
             self.accepts.pop_front();
         }
         self.accepts.push_back(at);
+        self.counters.connects += 1;
         self.generation += 1;
     }
 
@@ -76,13 +118,14 @@ impl Hub {
         self.accepts.iter().copied().collect()
     }
 
-    pub(super) fn opened(&mut self, id: u64, path: &str, peer: Peer, now: Instant) {
+    pub(super) fn opened(&mut self, id: u64, peer: Peer, now: Instant) {
+        self.counters.stream(&peer.path);
         if self.records.len() >= MAX_RECORDS
             && let Some(oldest) = self.records.iter().position(|record| !record.is_open())
         {
             self.records.remove(oldest);
         }
-        self.records.push_back(ConnectionRecord::new(id, path, now));
+        self.records.push_back(ConnectionRecord::new(id, &peer.path, now));
         self.peers.insert(id, peer);
         self.generation += 1;
     }
@@ -91,10 +134,13 @@ impl Hub {
     pub(super) fn closed(&mut self, id: u64, cleanly: bool, linger: Duration, now: Instant) {
         self.peers.remove(&id);
         let haunted = (!cleanly && !linger.is_zero()).then(|| Slot::Haunted(now + linger));
-        self.slots.retain(|_, slot| match slot {
-            Slot::Held(holder) if *holder == id => haunted.map(|ghost| *slot = ghost).is_some(),
-            Slot::Haunted(until) => *until > now,
-            Slot::Held(_) => true,
+        self.slots.retain(|_, held| {
+            held.retain_mut(|slot| match slot {
+                Slot::Held(holder) if *holder == id => haunted.map(|ghost| *slot = ghost).is_some(),
+                Slot::Haunted(until) => *until > now,
+                Slot::Held(_) => true,
+            });
+            !held.is_empty()
         });
         self.record(id, |record| record.closed_at = Some(now));
     }
@@ -111,16 +157,16 @@ impl Hub {
         self.records.iter().cloned().collect()
     }
 
-    pub(super) fn arm(&mut self, fault: Fault) {
-        self.faults.push(fault);
+    pub(super) fn arm(&mut self, fault: StageFault) {
+        self.stages.push(fault);
     }
 
     /// The fault that a new connection takes upon itself.
-    pub(super) fn claim(&mut self, path: &str, websocket: bool) -> Option<Fault> {
-        let at = self.faults.iter().position(|fault| fault.times > 0 && fault.meets(path, websocket))?;
-        self.faults[at].times -= 1;
-        let claimed = self.faults[at].clone();
-        self.faults.retain(|fault| fault.times > 0);
+    pub(super) fn claim(&mut self, path: &str, websocket: bool) -> Option<StageFault> {
+        let at = self.stages.iter().position(|fault| fault.times > 0 && fault.meets(path, websocket))?;
+        self.stages[at].times -= 1;
+        let claimed = self.stages[at].clone();
+        self.stages.retain(|fault| fault.times > 0);
         Some(claimed)
     }
 
@@ -137,6 +183,7 @@ impl Hub {
     }
 
     pub(super) fn authenticated(&mut self, id: u64, grant: Grant) {
+        self.counters.auths += 1;
         if let Some(Peer { kind: PeerKind::Trading { account, .. }, .. }) = self.peers.get_mut(&id) {
             *account = Some(grant.account_id);
         }
@@ -151,18 +198,21 @@ impl Hub {
     }
 
     /// Sends a batch to whoever wants parts of it: encoded once a codec, put together once a list of subscriptions.
-    pub(super) fn publish(&self, batch: &[SimMessage]) {
+    pub(super) fn publish(&mut self, batch: &[SimMessage]) {
         let mut encoded: Vec<(Codec, Encoded)> = Vec::new();
         let mut frames: Vec<(Family, Codec, &Arc<Subscriptions>, Option<Bytes>)> = Vec::new();
+        let now = self.faults.any().then(Instant::now);
         for peer in self.peers.values() {
             let PeerKind::Data { family, subscriptions } = &peer.kind else { continue };
             if subscriptions.is_empty() {
                 continue;
             }
             let same = |f: &&(Family, Codec, &Arc<Subscriptions>, Option<Bytes>)| f.0 == *family && f.1 == peer.codec && Arc::ptr_eq(f.2, subscriptions);
-            let frame = match frames.iter().find(same) {
-                Some(known) => known.3.clone(),
-                None => {
+            let skewed = now.and_then(|now| skewed(batch, &self.faults, &peer.target(), now));
+            let frame = match (skewed, frames.iter().find(same)) {
+                (Some(batch), _) => Encoded::new(peer.codec, &batch).frame(*family, peer.codec, subscriptions, &batch),
+                (None, Some(known)) => known.3.clone(),
+                (None, None) => {
                     if !encoded.iter().any(|(codec, _)| *codec == peer.codec) {
                         encoded.push((peer.codec, Encoded::new(peer.codec, batch)));
                     }
@@ -172,27 +222,73 @@ impl Hub {
                 }
             };
             if let Some(bytes) = frame {
-                peer.outbox.push(Out::Frame { text: peer.codec == Codec::Json, bytes });
+                peer.send(peer.codec == Codec::Json, bytes, &mut self.faults, &mut self.counters);
             }
         }
     }
 
     /// Tells the account's listeners what happened to its orders.
-    pub(super) fn deliver(&self, updates: &[Update]) {
+    pub(super) fn deliver(&mut self, updates: &[Update]) {
         for update in updates {
-            let text = format!(r#"{{"stream":"trade_updates","data":{}}}"#, update.data);
-            for peer in self.peers.values() {
-                let PeerKind::Trading { account: Some(account), listening: true } = &peer.kind else { continue };
-                if *account != update.account {
-                    continue;
-                }
-                let bytes: Bytes = match peer.codec {
-                    Codec::Json => text.clone().into(),
-                    Codec::MsgPack => codec::write_value(Codec::MsgPack, &serde_json::from_str(&text).unwrap_or_default()).into(),
-                };
-                peer.outbox.push(Out::Frame { text: false, bytes });
+            for event in self.events.add(update, wall_now()) {
+                self.watchers.values().for_each(|watcher| watcher.tell(&update.account, &event));
+            }
+            if self.faults.any() {
+                let target = Target { trading: true, path: TRADING_PATH };
+                let told = self.faults.told(&update.account, &update.data, &target, Instant::now());
+                told.iter().for_each(|data| self.tell(&update.account, data));
+            } else {
+                self.tell(&update.account, &update.data);
             }
         }
+    }
+
+    /// One trade update to all who listen.
+    pub(super) fn tell(&mut self, account_id: &str, data: &str) {
+        let text = format!(r#"{{"stream":"trade_updates","data":{data}}}"#);
+        for peer in self.peers.values() {
+            let PeerKind::Trading { account: Some(account), listening: true } = &peer.kind else { continue };
+            if account != account_id {
+                continue;
+            }
+            let bytes: Bytes = match peer.codec {
+                Codec::Json => text.clone().into(),
+                Codec::MsgPack => codec::write_value(Codec::MsgPack, &serde_json::from_str(&text).unwrap_or_default()).into(),
+            };
+            peer.send(false, bytes, &mut self.faults, &mut self.counters);
+        }
+    }
+
+    /// What is kept between two marks; what comes later goes to the watcher: nothing is lost or told twice between them.
+    pub(super) fn watch(&mut self, id: u64, start: Option<Mark>, watcher: Watcher) -> Vec<Event> {
+        let past = start.map(|start| self.events.between(&watcher.account, watcher.kind, start, watcher.end)).unwrap_or_default();
+        self.watchers.insert(id, watcher);
+        past
+    }
+
+    pub(super) fn unwatch(&mut self, id: u64) {
+        self.watchers.remove(&id);
+    }
+
+    /// Lets a fault of open streams happen to those in its scope; `false` when there is none.
+    pub(super) fn strike_open(&self, spec: &FaultSpec) -> bool {
+        let peers: Vec<&Peer> = self.peers.values().filter(|peer| spec.covers(&peer.target())).collect();
+        peers.iter().for_each(|peer| match (spec.fault, spec.measure) {
+            (Fault::Drop, _) => peer.outbox.signal(Signal::Drop),
+            (Fault::HalfOpen, _) => peer.outbox.signal(Signal::Mute),
+            (Fault::SlowClient, _) => peer.outbox.signal(Signal::SlowClient),
+            (Fault::PingFlood, Measure::Burst(count)) => peer.outbox.push(Out::Pings(count)),
+            (_, Measure::Code(code)) => peer.outbox.push(Out::Close(code)),
+            _ => {}
+        });
+        let watchers = self.watchers.values().filter(|watcher| spec.fault == Fault::Drop && spec.covers(&Target { trading: true, path: watcher.path }));
+        let dropped = watchers.map(|watcher| watcher.outbox.signal(Signal::Drop)).count();
+        !peers.is_empty() || dropped > 0
+    }
+
+    /// Calls every connection to look for faults.
+    pub(super) fn nudge_all(&self) {
+        self.peers.values().for_each(|peer| peer.outbox.nudge());
     }
 
     /// To every connection of one stream, as it is.
@@ -207,6 +303,26 @@ impl Hub {
     pub(super) fn signal_all(&self, signal: Signal) {
         self.peers.values().for_each(|peer| peer.outbox.signal(signal));
     }
+}
+
+impl Watcher {
+    fn tell(&self, account: &str, event: &Event) {
+        if self.kind != event.kind || self.account != account {
+            return;
+        }
+        if self.end.is_none_or(|end| !event.is_past(end)) {
+            self.outbox.push(Out::Frame { text: true, bytes: format!("data: {}\n\n", event.text).into() });
+        }
+        if self.end.is_some_and(|end| event.reaches(end)) {
+            self.outbox.push(Out::Close(0));
+        }
+    }
+}
+
+/// The batch with the times that a wrong clock gives it.
+fn skewed(batch: &[SimMessage], faults: &Faults, target: &Target<'_>, now: Instant) -> Option<Vec<SimMessage>> {
+    faults.measure(Fault::ClockSkew, target, now)?;
+    Some(batch.iter().map(|message| SimMessage { at: faults.skewed(message.at, target, now), ..message.clone() }).collect())
 }
 
 /// The elements of a batch in one codec.
@@ -236,72 +352,15 @@ impl Encoded {
     }
 }
 
-/// The gate of one connection.
-pub(super) struct Door<'a> {
-    pub hub: &'a mut Hub,
-    pub keys: &'a [SimKey],
-    pub connection: u64,
-    pub now: Instant,
-}
-
-impl Gate for Door<'_> {
-    fn admit(&mut self, key: &str, secret: &str, path: Option<&DataPath>) -> Result<Grant, u16> {
-        let known = self.keys.iter().find(|known| known.key_id == key && known.secret.expose() == secret).ok_or(402_u16)?;
-        let grant = Grant { account_id: known.account_id.clone(), symbol_limit: known.symbol_limit };
-        let Some(path) = path else { return Ok(grant) };
-        if path.feed.is_some_and(|feed| !known.feeds.iter().any(|allowed| allowed == feed)) {
-            return Err(409);
-        }
-        let slot = self.hub.slots.entry((key.to_owned(), path.path)).or_insert(Slot::Held(self.connection));
-        match *slot {
-            Slot::Held(holder) if holder != self.connection => Err(406),
-            Slot::Haunted(until) if until > self.now => Err(406),
-            _ => {
-                *slot = Slot::Held(self.connection);
-                Ok(grant)
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::sim::session::Stage;
 
-    fn admit(hub: &mut Hub, connection: u64, now: Instant) -> Result<Grant, u16> {
-        let keys = [SimKey::default()];
-        let path = DataPath::find("/v2/iex").unwrap();
-        Door { hub, keys: &keys, connection, now }.admit("SIM", "SIM-SECRET", Some(&path))
-    }
-
-    #[test]
-    fn a_slot_is_held_haunted_and_freed() {
-        let (mut hub, now, linger) = (Hub::default(), Instant::now(), Duration::from_secs(90));
-        assert!(admit(&mut hub, 1, now).is_ok());
-        assert_eq!(admit(&mut hub, 2, now), Err(406));
-        hub.closed(1, false, linger, now);
-        assert_eq!(admit(&mut hub, 2, now + Duration::from_secs(89)), Err(406));
-        assert!(admit(&mut hub, 2, now + Duration::from_secs(91)).is_ok());
-        hub.closed(2, true, linger, now);
-        assert!(admit(&mut hub, 3, now).is_ok());
-        hub.closed(3, false, Duration::ZERO, now);
-        assert!(admit(&mut hub, 4, now).is_ok());
-    }
-
-    #[test]
-    fn a_feed_outside_the_plan_is_refused() {
-        let (keys, mut hub) = ([SimKey { feeds: vec!["iex".to_owned()], ..SimKey::default() }], Hub::default());
-        let mut door = Door { hub: &mut hub, keys: &keys, connection: 1, now: Instant::now() };
-        assert_eq!(door.admit("SIM", "SIM-SECRET", DataPath::find("/v2/sip").as_ref()), Err(409));
-        assert_eq!(door.admit("SIM", "wrong", DataPath::find("/v2/iex").as_ref()), Err(402));
-        assert!(door.admit("SIM", "SIM-SECRET", DataPath::find("/v1beta3/crypto/us").as_ref()).is_ok());
-    }
-
     #[test]
     fn a_fault_meets_as_many_connections_as_it_should() {
         let mut hub = Hub::default();
-        let fault = Fault { stage: Stage::Auth, action: super::super::record::FaultAction::Close, path_contains: Some("iex".to_owned()), times: 2 };
+        let fault = StageFault { stage: Stage::Auth, action: super::super::record::FaultAction::Close, path_contains: Some("iex".to_owned()), times: 2 };
         hub.arm(fault);
         assert!(hub.claim("/stream", true).is_none() && hub.claim("/v2/iex", false).is_none());
         assert!(hub.claim("/v2/iex", true).is_some() && hub.claim("/v2/iex", true).is_some());

@@ -1,40 +1,53 @@
 //! The exchange on the network: one thread accepts, one moves the market, one serves each connection.
 //!
-//! Lock order: the exchange before the hub, the hub before an outbox; none is held while a socket is used.
+//! Lock order: the exchange before the hub, the hub before an outbox; limits and tape are taken alone. None is held while a
+//! socket is used.
 
+mod accept;
+mod admin;
 mod connection;
 mod control;
+mod counters;
+mod door;
+mod ears;
+mod faulty;
 mod hub;
 mod load;
 mod outbox;
 mod record;
+mod request;
+mod sse;
 mod stream;
+mod tape;
 mod wire;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 use parking_lot::{Condvar, Mutex};
-use rustls::ServerConfig;
 
 pub use control::SimControl;
+pub use counters::Counters;
 pub use load::{LoadHandle, LoadReport, LoadSpec, LoadTotals};
-pub use record::{ConnectionRecord, Fault, FaultAction};
+pub use record::{ConnectionRecord, FaultAction, StageFault};
+pub use tape::{Direction, Recorded};
 
 use super::config::SimConfig;
 use super::exchange::Exchange;
+use super::limit::Limiter;
 use super::market::Market;
 use super::message::{SimBody, SimMessage};
 use crate::model::Timestamp;
-use crate::net::{Interest, TlsError, server_config, wait_ready};
-use crate::runtime::{Stop, StopKind, StopToken, Task, ThreadExit, ThreadOutcome, Threads, wall_now};
+use crate::net::{TlsError, server_config};
+use crate::runtime::{Stop, StopKind, StopToken, Task, ThreadExit, Threads, wall_now};
 use hub::Hub;
+use tape::Tape;
+use tungstenite::Bytes;
 
-/// Connections served at a time; another is hung up on.
-const MAX_CONNECTIONS: usize = 256;
 const BACKLOG_OF_EXITS: usize = 1_024;
 const JOIN: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -42,6 +55,8 @@ const HOUR: Duration = Duration::from_secs(3_600);
 const TICK: Duration = Duration::from_millis(10);
 /// How often the test symbol moves, as on the real test feed.
 const TEST_TICK: Duration = Duration::from_secs(5);
+/// Ids of trades made by hand start here, apart from those of the market.
+const FIRST_TRADE: i64 = 1_000_000_000;
 
 /// Why the exchange could not be started. All are the operator's to mend.
 #[derive(Debug, thiserror::Error)]
@@ -50,6 +65,8 @@ pub enum SimError {
     Listen { address: SocketAddr, cause: io::Error },
     #[error("the simulated exchange cannot serve TLS: {0}")]
     Tls(#[from] TlsError),
+    #[error("TLS is to be served on {0} without a certificate; give the certificate chain and its key")]
+    NoCertificate(SocketAddr),
     #[error("the simulated exchange cannot start: {0}; the process has no threads or files left")]
     Resources(#[from] io::Error),
 }
@@ -58,6 +75,7 @@ pub enum SimError {
 #[derive(Debug)]
 pub struct Sim {
     address: SocketAddr,
+    tls_address: Option<SocketAddr>,
     shared: Arc<Shared>,
     stop: Stop,
     threads: Vec<Task<()>>,
@@ -67,10 +85,15 @@ pub struct Sim {
 #[derive(Debug)]
 struct Shared {
     config: SimConfig,
-    tls: Option<Arc<ServerConfig>>,
     exchange: Mutex<Exchange>,
     hub: Mutex<Hub>,
     changed: Condvar,
+    /// Set while any fault is in force: without one nobody takes a lock to look for it.
+    armed: Arc<AtomicBool>,
+    limiter: Mutex<Limiter>,
+    tape: Mutex<Tape>,
+    next_connection: AtomicU64,
+    next_trade: AtomicI64,
     /// Calls the market thread to an order that is due sooner than it thinks.
     wake_market: Sender<()>,
     /// For connections and loads: their ends are ours to look at.
@@ -107,6 +130,18 @@ impl Shared {
         result
     }
 
+    fn armed(&self) -> bool {
+        self.armed.load(Ordering::Acquire)
+    }
+
+    /// Writes down what went over a wire, when that is wanted.
+    fn tape(&self, connection: u64, direction: Direction, kind: &'static str, bytes: impl FnOnce() -> Bytes) {
+        if self.config.record_bytes > 0 {
+            let (at, bytes) = (wall_now(), bytes());
+            self.tape.lock().write(at, connection, direction, kind, &bytes);
+        }
+    }
+
     /// Shows messages to the exchange, whose orders they may fill, and to the subscribers.
     fn emit(&self, messages: &[SimMessage]) {
         if messages.is_empty() {
@@ -135,30 +170,45 @@ impl Sim {
     /// When the address is taken, the certificate is unusable, or the system refuses a thread.
     pub fn start(config: SimConfig, threads: &Threads) -> Result<Sim, SimError> {
         let tls = config.tls.as_ref().map(|(chain, key)| server_config(chain, key)).transpose()?;
-        let failed = |cause| SimError::Listen { address: config.listen, cause };
-        let listener = TcpListener::bind(config.listen).map_err(failed)?;
-        listener.set_nonblocking(true).map_err(failed)?;
-        let address = listener.local_addr().map_err(failed)?;
+        let (address, listener) = listen(config.listen)?;
+        let secure = match (config.listen_tls, &tls) {
+            (Some(wanted), None) => return Err(SimError::NoCertificate(wanted)),
+            (Some(wanted), Some(_)) => Some(listen(wanted)?),
+            (None, _) => None,
+        };
         let stop = Stop::new()?;
         let exchange = Exchange::new(&config, wall_now());
         let market = Market::new(config.seed, &config.symbols, wall_now());
         let (wake_market, market_calls) = bounded(1);
         let (report, exits) = bounded(BACKLOG_OF_EXITS);
+        let hub = Hub::default();
         let shared = Arc::new(Shared {
+            armed: hub.faults.armed(),
+            limiter: Mutex::default(),
+            tape: Mutex::new(Tape::new(config.record_bytes)),
+            next_connection: AtomicU64::new(1),
+            next_trade: AtomicI64::new(FIRST_TRADE),
             config,
-            tls,
             exchange: Mutex::new(exchange),
-            hub: Mutex::new(Hub::default()),
+            hub: Mutex::new(hub),
             changed: Condvar::new(),
             wake_market,
             threads: Threads::new(report),
             exits,
             token: stop.token(),
         });
+        shared.config.faults.iter().for_each(|fault| shared.arm(fault.clone()));
         // Dropped on the way out of an error, it stops what has been started.
-        let mut sim = Sim { address, shared, stop, threads: Vec::new() };
-        let shared = Arc::clone(&sim.shared);
-        sim.threads.push(threads.spawn("sim-accept", move || accept(&shared, &listener))?);
+        let mut sim = Sim { address, tls_address: secure.as_ref().map(|(address, _)| *address), shared, stop, threads: Vec::new() };
+        // TLS takes the place of plain where it has no address of its own.
+        let (plain, secure) = match secure {
+            Some((_, secure)) => ((listener, None), Some((secure, tls))),
+            None => ((listener, tls), None),
+        };
+        for (name, (listener, tls)) in [("sim-accept", Some(plain)), ("sim-accept-tls", secure)].into_iter().filter_map(|(name, place)| Some((name, place?))) {
+            let shared = Arc::clone(&sim.shared);
+            sim.threads.push(threads.spawn(name, move || accept::run(&shared, &listener, tls.as_ref()))?);
+        }
         let shared = Arc::clone(&sim.shared);
         sim.threads.push(threads.spawn("sim-market", move || move_market(&shared, market, &market_calls))?);
         Ok(sim)
@@ -166,6 +216,11 @@ impl Sim {
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// Where TLS is served beside plain.
+    pub fn tls_address(&self) -> Option<SocketAddr> {
+        self.tls_address
     }
 
     pub fn control(&self) -> SimControl {
@@ -194,63 +249,11 @@ impl Drop for Sim {
     }
 }
 
-/// Accepts connections, and outlives them.
-fn accept(shared: &Arc<Shared>, listener: &TcpListener) {
-    let mut serving: Vec<(Stop, Task<()>)> = Vec::new();
-    let mut next = 1;
-    while shared.token.is_running() {
-        reap(shared, &mut serving);
-        match listener.accept() {
-            Ok((tcp, _)) => {
-                shared.change(|hub| hub.accepted(Instant::now()));
-                let ready = tcp.set_nonblocking(true).and_then(|()| tcp.set_nodelay(true));
-                if ready.is_err() || serving.len() >= MAX_CONNECTIONS {
-                    log::warn!("simulated exchange: hung up on a client, {} are connected", serving.len());
-                    continue;
-                }
-                let id = next;
-                next += 1;
-                match serve(shared, id, tcp) {
-                    Ok(connection) => serving.push(connection),
-                    Err(error) => log::warn!("simulated exchange: cannot serve a client: {error}"),
-                }
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if let Err(error) = wait_ready(listener, Interest::Read, &shared.token, Instant::now() + HOUR) {
-                    log::error!("simulated exchange: cannot wait for clients: {error}");
-                    break;
-                }
-            }
-            Err(error) => {
-                log::warn!("simulated exchange: cannot accept a client: {error}");
-                shared.token.wait(Duration::from_millis(100));
-            }
-        }
-    }
-    serving.iter().for_each(|(stop, _)| stop.stop(StopKind::Shutdown));
-    let deadline = Instant::now() + JOIN / 2;
-    for (_, task) in serving {
-        if let Err(failure) = task.join_until(deadline) {
-            log::warn!("simulated exchange: {failure}");
-        }
-    }
-}
-
-fn serve(shared: &Arc<Shared>, id: u64, tcp: std::net::TcpStream) -> io::Result<(Stop, Task<()>)> {
-    let stop = Stop::new()?;
-    let (own, wake) = (Arc::clone(shared), stop.clone());
-    let task = shared.threads.spawn(&format!("sim-{id}"), move || connection::serve(&own, id, &wake, tcp))?;
-    Ok((stop, task))
-}
-
-/// Forgets connections that have ended, and says so when one panicked.
-fn reap(shared: &Shared, serving: &mut Vec<(Stop, Task<()>)>) {
-    for exit in shared.exits.try_iter() {
-        if let ThreadOutcome::Panicked(text) = exit.outcome {
-            log::error!("simulated exchange: thread {} panicked: {text}", exit.name);
-        }
-    }
-    serving.retain(|(_, task)| matches!(task.ended().try_recv(), Err(crossbeam_channel::TryRecvError::Empty)));
+fn listen(address: SocketAddr) -> Result<(SocketAddr, TcpListener), SimError> {
+    let failed = |cause| SimError::Listen { address, cause };
+    let listener = TcpListener::bind(address).map_err(failed)?;
+    listener.set_nonblocking(true).map_err(failed)?;
+    Ok((listener.local_addr().map_err(failed)?, listener))
 }
 
 /// Moves prices at the configured rate and answers orders when their latency is over.

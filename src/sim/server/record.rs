@@ -78,7 +78,7 @@ impl ConnectionRecord {
 
 /// Something that goes wrong with the next connections, on purpose.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
+pub struct StageFault {
     /// When it happens.
     pub stage: Stage,
     pub action: FaultAction,
@@ -100,7 +100,7 @@ pub enum FaultAction {
     Error { code: u16 },
 }
 
-impl Fault {
+impl StageFault {
     pub(super) fn meets(&self, path: &str, websocket: bool) -> bool {
         match &self.path_contains {
             Some(part) => path.contains(part.as_str()) && (websocket || self.stage == Stage::Upgrade),

@@ -8,17 +8,21 @@ use serde_json::Value;
 use tungstenite::protocol::frame::Frame;
 use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tungstenite::{Error, Message, Utf8Bytes, WebSocket};
+use tungstenite::{Bytes, Error, Message, Utf8Bytes, WebSocket};
 
 use super::Shared;
-use super::hub::{Door, Peer, PeerKind, document};
+use super::door::Door;
+use super::ears::Ears;
+use super::hub::{Hub, Peer, PeerKind, document};
 use super::outbox::{Out, Outbox, Signal};
-use super::record::{Fault, FaultAction};
+use super::record::{FaultAction, StageFault};
+use super::tape::Direction;
 use super::wire;
 use crate::config::Codec;
 use crate::net::{Interest, Transport, wait_ready};
 use crate::runtime::{Stop, StopToken};
 use crate::sim::codec;
+use crate::sim::fault::{Fault, Measure, Target};
 use crate::sim::session::{self, DataPath, DataSession, Output, Session, Stage, Subscriptions, TradingSession};
 
 /// Client messages are short.
@@ -54,7 +58,7 @@ pub(super) struct Upgrade<'a> {
     pub kind: StreamPath,
     pub codec: Codec,
     pub credentials: Option<(&'a str, &'a str)>,
-    pub fault: Option<Fault>,
+    pub fault: Option<StageFault>,
     /// Bytes that came after the request.
     pub rest: Vec<u8>,
 }
@@ -67,7 +71,8 @@ pub(super) struct Stream<'a> {
     session: Session,
     codec: Codec,
     is_data: bool,
-    fault: Option<Fault>,
+    path: String,
+    fault: Option<StageFault>,
     /// What happens once all that is queued has gone out.
     afterwards: Option<Flow>,
     /// Set once a close frame is on its way.
@@ -94,23 +99,24 @@ impl Drop for Stream<'_> {
 
 impl<'a> Stream<'a> {
     /// Serves the connection until it ends.
-    pub(super) fn serve(shared: &'a Shared, id: u64, wake: &Stop, transport: Transport, upgrade: Upgrade<'_>) {
+    pub(super) fn serve(shared: &'a Shared, id: u64, wake: &Stop, transport: Transport, mut upgrade: Upgrade<'_>) {
         let now = Instant::now();
         let patience = shared.config.auth_timeout;
         let outbox = Arc::new(Outbox::new(wake.clone(), shared.config.queue_bytes));
         let (session, kind) = match upgrade.kind {
             StreamPath::Data(path) => {
                 let kind = PeerKind::Data { family: path.family, subscriptions: Arc::new(Subscriptions::default()) };
-                (Session::Data(DataSession::new(path, now, patience)), kind)
+                (Session::Data(DataSession::new(path, upgrade.codec, now, patience)), kind)
             }
             StreamPath::Trading => (Session::Trading(TradingSession::new(now, patience)), PeerKind::Trading { account: None, listening: false }),
         };
         let is_data = matches!(session, Session::Data(_));
-        shared.change(|hub| hub.opened(id, upgrade.path, Peer { outbox: Arc::clone(&outbox), codec: upgrade.codec, kind }, now));
+        shared.change(|hub| hub.opened(id, Peer { path: upgrade.path.to_owned(), outbox: Arc::clone(&outbox), codec: upgrade.codec, kind }, now));
         let (codec, fault) = (upgrade.codec, upgrade.fault);
-        let mut stream = Stream { shared, id, token: wake.token(), outbox, session, codec, is_data, fault, afterwards: None, closing: None, clean: false };
+        let (token, path) = (wake.token(), upgrade.path.to_owned());
+        let mut stream = Stream { shared, id, token, outbox, session, codec, is_data, path, fault, afterwards: None, closing: None, clean: false };
         let config = WebSocketConfig::default().read_buffer_size(16 * 1024).max_message_size(Some(MAX_MESSAGE)).max_frame_size(Some(MAX_MESSAGE));
-        let mut socket = WebSocket::from_partially_read(transport, upgrade.rest, Role::Server, Some(config));
+        let mut socket = WebSocket::from_partially_read(Ears::new(transport, &mut upgrade.rest), upgrade.rest, Role::Server, Some(config));
         let mut flow = stream.open(upgrade.credentials);
         while matches!(flow, Flow::On | Flow::Blocked) {
             flow = stream.turn(&mut socket);
@@ -118,9 +124,9 @@ impl<'a> Stream<'a> {
         if flow == Flow::Mute {
             stream.outbox.signal(Signal::Mute);
             let outbox = Arc::clone(&stream.outbox);
-            wire::stay_mute(socket.get_mut(), &stream.token, || outbox.signalled() != Some(Signal::Mute));
+            wire::stay_mute(socket.get_mut().get_mut(), &stream.token, || outbox.signalled() != Some(Signal::Mute));
         }
-        socket.get_ref().shutdown();
+        socket.get_ref().get_ref().shutdown();
     }
 
     fn open(&mut self, credentials: Option<(&str, &str)>) -> Flow {
@@ -137,15 +143,16 @@ impl<'a> Stream<'a> {
     }
 
     /// Reads, writes, waits; in that order, so that nothing is left lying.
-    fn turn(&mut self, socket: &mut WebSocket<Transport>) -> Flow {
+    fn turn(&mut self, socket: &mut WebSocket<Ears>) -> Flow {
         if !self.token.is_running() {
             let _ = socket.close(Some(close_frame(GOING_AWAY)));
             self.clean = true;
             return Flow::End;
         }
         self.token.clear_wake();
-        let mut more = true;
-        for _ in 0..READS_A_TURN {
+        let stalled = self.hindrances(socket);
+        let mut more = stalled.is_none();
+        for _ in 0..if more { READS_A_TURN } else { 0 } {
             match self.read(socket) {
                 Flow::On => {}
                 Flow::Blocked => {
@@ -155,11 +162,17 @@ impl<'a> Stream<'a> {
                 end => return end,
             }
         }
+        let pings = std::mem::take(&mut socket.get_mut().pings);
+        if pings > 0 {
+            self.shared.hub.lock().counters.pings += pings;
+        }
         match self.outbox.signalled() {
             Some(Signal::Drop) => return Flow::End,
             Some(Signal::Mute) => return Flow::Mute,
             Some(Signal::SlowClient) if self.closing.is_none() => {
-                let _ = socket.write(message(document(self.codec, self.is_data, &Value::from(vec![session::error_value(407)]))));
+                let slow = document(self.codec, self.is_data, &Value::from(vec![session::error_value(407)]));
+                self.tape(&slow);
+                messages(slow).into_iter().for_each(|message| drop(socket.write(message)));
                 self.close(socket, CLOSE_CODE);
             }
             _ => {}
@@ -173,12 +186,17 @@ impl<'a> Stream<'a> {
             self.session.timed_out(&mut outputs);
             self.carry_out(outputs, false);
         }
-        let flow = self.write(socket);
+        let (flow, due) = self.write(socket);
         if more || !matches!(flow, Flow::On | Flow::Blocked) {
             return flow;
         }
-        let interest = if flow == Flow::Blocked || socket.get_ref().has_buffered_output() { Interest::ReadWrite } else { Interest::Read };
-        let wanted = [self.closing, self.session.deadline(), Some(now + HOUR)];
+        let interest = match (flow == Flow::Blocked || socket.get_ref().get_ref().has_buffered_output(), stalled.is_some()) {
+            (true, false) => Interest::ReadWrite,
+            (false, false) => Interest::Read,
+            (true, true) => Interest::Write,
+            (false, true) => Interest::Neither,
+        };
+        let wanted = [self.closing, self.session.deadline(), due, stalled, Some(now + HOUR)];
         let deadline = wanted.into_iter().flatten().min().unwrap_or(now);
         match wait_ready(socket.get_ref(), interest, &self.token, deadline) {
             Ok(_) => Flow::On,
@@ -186,8 +204,23 @@ impl<'a> Stream<'a> {
         }
     }
 
+    fn target(&self) -> Target<'_> {
+        Target { trading: !self.is_data, path: &self.path }
+    }
+
+    /// Stops the ears to pings when a fault says so; returns until when nothing is to be read.
+    fn hindrances(&self, socket: &mut WebSocket<Ears>) -> Option<Instant> {
+        if !self.shared.armed() {
+            socket.get_mut().deaf = false;
+            return None;
+        }
+        let (hub, now, target) = (self.shared.hub.lock(), Instant::now(), self.target());
+        socket.get_mut().deaf = hub.faults.until(Fault::NoPongs, &target, now).is_some();
+        hub.faults.until(Fault::StallReads, &target, now)
+    }
+
     /// One message; `Blocked` when there is none.
-    fn read(&mut self, socket: &mut WebSocket<Transport>) -> Flow {
+    fn read(&mut self, socket: &mut WebSocket<Ears>) -> Flow {
         match socket.read() {
             Ok(Message::Text(text)) => self.received(serde_json::from_str(&text).ok()),
             Ok(Message::Binary(bytes)) => {
@@ -199,6 +232,7 @@ impl<'a> Stream<'a> {
                 self.closing.get_or_insert(Instant::now() + CLOSING);
                 let code = frame.map_or(1005, |frame| frame.code.into());
                 self.shared.change(|hub| hub.record(self.id, |record| record.close_code = Some(code)));
+                self.shared.tape(self.id, Direction::In, "close", || Bytes::from(code.to_string()));
                 Flow::On
             }
             Ok(_) => Flow::On,
@@ -209,6 +243,7 @@ impl<'a> Stream<'a> {
 
     fn received(&mut self, value: Option<Value>) -> Flow {
         let text = value.as_ref().map_or_else(|| "unreadable".to_owned(), |value| session::masked(value).to_string());
+        self.shared.tape(self.id, Direction::In, "message", || Bytes::from(text.clone()));
         self.shared.change(|hub| hub.record(self.id, |record| record.heard(text)));
         let stage = value.as_ref().and_then(session::stage_of);
         if let Some(flow) = stage.and_then(|stage| self.strike(stage)) {
@@ -225,7 +260,11 @@ impl<'a> Stream<'a> {
         self.carry_out(outputs, last_words);
         if granted {
             let added = value.is_some_and(|value| value["action"] != "unsubscribe");
-            self.shared.change(|hub| hub.record(self.id, |record| if added { record.subscribes += 1 } else { record.unsubscribes += 1 }));
+            self.shared.change(|hub| {
+                let count = if added { &mut hub.counters.subscribes } else { &mut hub.counters.unsubscribes };
+                *count += 1;
+                hub.record(self.id, |record| if added { record.subscribes += 1 } else { record.unsubscribes += 1 });
+            });
             let flow = self.strike(Stage::Streaming);
             if last_words {
                 self.afterwards = flow;
@@ -268,10 +307,12 @@ impl<'a> Stream<'a> {
             Output::Subscribed(path, list) => Some((self.acknowledgement(*path, list), Arc::clone(list))),
             _ => None,
         });
-        self.shared.change(|hub| {
+        let granted = outputs.iter().any(|output| matches!(output, Output::Subscribed(..) | Output::Listening(true)));
+        let afterwards = self.shared.change(|hub| {
+            let due = self.lateness(hub);
             for output in outputs {
                 match output {
-                    Output::Send(value) => self.outbox.push(document(self.codec, self.is_data, &value)),
+                    Output::Send(value) => self.outbox.push_late(document(self.codec, self.is_data, &value), due),
                     Output::Authenticated(grant) => hub.authenticated(self.id, grant),
                     Output::Subscribed(..) => {}
                     Output::Listening(on) => hub.listen(self.id, on),
@@ -279,46 +320,86 @@ impl<'a> Stream<'a> {
                 }
             }
             if let Some((acknowledgement, list)) = subscribed.take() {
-                self.outbox.push(acknowledgement);
+                self.outbox.push_late(acknowledgement, due);
                 hub.subscribe(self.id, list);
             }
-            if last_words {
+            let afterwards = if granted && hub.faults.any() { self.claim(hub) } else { None };
+            if last_words || afterwards.is_some() {
                 self.outbox.seal();
             }
+            afterwards
         });
+        self.afterwards = self.afterwards.or(afterwards);
     }
 
-    fn write(&mut self, socket: &mut WebSocket<Transport>) -> Flow {
+    /// When an answer goes out that a fault makes late.
+    fn lateness(&self, hub: &Hub) -> Option<Instant> {
+        let now = hub.faults.any().then(Instant::now)?;
+        let Some(Measure::By(late)) = hub.faults.measure(Fault::SlowAcks, &self.target(), now) else { return None };
+        Some(now + late)
+    }
+
+    /// Takes the faults upon itself that found no open stream; returns how the connection ends by one.
+    fn claim(&self, hub: &mut Hub) -> Option<Flow> {
+        let (now, target) = (Instant::now(), self.target());
+        let mut strike = |fault| hub.faults.strike(fault, &target, now);
+        if let Some(Measure::Burst(count)) = strike(Fault::PingFlood) {
+            self.outbox.push(Out::Pings(count));
+        }
+        if let Some(Measure::Code(code)) = strike(Fault::Close) {
+            self.outbox.push(Out::Close(code));
+        } else if strike(Fault::SlowClient).is_some() {
+            self.outbox.push(document(self.codec, self.is_data, &Value::from(vec![session::error_value(407)])));
+            self.outbox.push(Out::Close(CLOSE_CODE));
+        }
+        strike(Fault::Drop).map(|_| Flow::End).or_else(|| strike(Fault::HalfOpen).map(|_| Flow::Mute))
+    }
+
+    /// How the connection goes on, and when the next thing is due.
+    fn write(&mut self, socket: &mut WebSocket<Ears>) -> (Flow, Option<Instant>) {
         let mut batch = Vec::new();
         loop {
             match socket.flush() {
                 Ok(()) => {}
-                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => return Flow::Blocked,
-                Err(_) => return Flow::End,
+                Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => return (Flow::Blocked, None),
+                Err(_) => return (Flow::End, None),
             }
-            self.outbox.take(WRITE_BATCH, &mut batch);
+            let due = self.outbox.take(WRITE_BATCH, Instant::now, &mut batch);
             if batch.is_empty() {
-                return self.afterwards.unwrap_or(Flow::On);
+                let flow = self.afterwards.filter(|_| due.is_none()).unwrap_or(Flow::On);
+                return (flow, due);
             }
             for out in batch.drain(..) {
                 if self.closing.is_some() {
                     continue;
                 }
+                self.tape(&out);
                 if let Out::Close(code) = out {
                     self.close(socket, code);
                     continue;
                 }
-                match socket.write(message(out)) {
-                    Ok(()) => {}
-                    // It is kept and goes with the next flush.
-                    Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {}
-                    Err(_) => return Flow::End,
+                for message in messages(out) {
+                    match socket.write(message) {
+                        Ok(()) => {}
+                        // It is kept and goes with the next flush.
+                        Err(Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => {}
+                        Err(_) => return (Flow::End, None),
+                    }
                 }
             }
         }
     }
 
-    fn close(&mut self, socket: &mut WebSocket<Transport>, code: u16) {
+    fn tape(&self, out: &Out) {
+        let (kind, bytes) = match out {
+            Out::Frame { text, bytes } | Out::Fragments { text, bytes } => (if *text { "text" } else { "binary" }, bytes.clone()),
+            Out::Pings(count) => ("ping", count.to_string().into()),
+            Out::Close(code) => ("close", code.to_string().into()),
+        };
+        self.shared.tape(self.id, Direction::Out, kind, || bytes);
+    }
+
+    fn close(&mut self, socket: &mut WebSocket<Ears>, code: u16) {
         // Whatever does not go out now goes with the next flush, or not at all.
         let _ = socket.close(Some(close_frame(code)));
         self.clean = true;
@@ -330,9 +411,20 @@ fn close_frame(code: u16) -> CloseFrame {
     CloseFrame { code: CloseCode::from(code), reason: Utf8Bytes::default() }
 }
 
-fn message(out: Out) -> Message {
+fn frame(bytes: Bytes, kind: Data, last: bool) -> Message {
+    Message::Frame(Frame::message(bytes, OpCode::Data(kind), last))
+}
+
+/// The frames of one thing to send.
+fn messages(out: Out) -> Vec<Message> {
+    let kind = |text| if text { Data::Text } else { Data::Binary };
     match out {
-        Out::Frame { text, bytes } => Message::Frame(Frame::message(bytes, OpCode::Data(if text { Data::Text } else { Data::Binary }), true)),
-        Out::Close(code) => Message::Close(Some(close_frame(code))),
+        Out::Frame { text, bytes } => vec![frame(bytes, kind(text), true)],
+        Out::Fragments { text, mut bytes } => {
+            let rest = bytes.split_off(bytes.len() / 2);
+            vec![frame(bytes, kind(text), false), frame(rest, Data::Continue, false), frame(Bytes::new(), Data::Continue, true)]
+        }
+        Out::Pings(count) => (0..count).map(|n| Message::Ping(n.to_be_bytes().to_vec().into())).collect(),
+        Out::Close(code) => vec![Message::Close(Some(close_frame(code)))],
     }
 }

@@ -8,7 +8,7 @@ use tungstenite::protocol::frame::coding::{Data, OpCode};
 use tungstenite::{Error, Message, WebSocket};
 
 use super::*;
-use crate::net::{DialLimits, Dialer, Transport, client_config};
+use crate::net::{DialLimits, Dialer, Interest, Transport, client_config, wait_ready};
 use crate::sim::SimKey;
 use crate::sim::codec::decode_msgpack;
 use crate::sim::session::Stage;
@@ -235,7 +235,7 @@ fn silence_wrong_keys_and_slow_readers_are_shown_out() {
 fn faults_strike_at_their_stage() {
     let sim = start(|_| {});
     let control = sim.control();
-    let arm = |stage, action| control.arm(Fault { stage, action, path_contains: Some("iex".to_owned()), times: 1 });
+    let arm = |stage, action| control.arm(StageFault { stage, action, path_contains: Some("iex".to_owned()), times: 1 });
     arm(Stage::Upgrade, FaultAction::Refuse { status: 429 });
     assert_eq!(Client::try_open(&sim, "/v2/iex", &[]).err(), Some(429));
     arm(Stage::Upgrade, FaultAction::Close);
@@ -267,7 +267,7 @@ fn faults_strike_at_their_stage() {
     client.0.send(Message::Ping(Vec::new().into())).unwrap();
     client.0.get_ref().set_read_timeout(Some(Duration::from_millis(100))).unwrap();
     assert!(matches!(client.next(), Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock));
-    control.arm(Fault { stage: Stage::Upgrade, action: FaultAction::Refuse { status: 503 }, path_contains: Some("/v2/account".to_owned()), times: 1 });
+    control.arm(StageFault { stage: Stage::Upgrade, action: FaultAction::Refuse { status: 503 }, path_contains: Some("/v2/account".to_owned()), times: 1 });
     assert_eq!(call(&sim, "GET", "/v2/account", "").0, 503);
     assert_eq!(call(&sim, "GET", "/v2/account", "").0, 200);
 }
@@ -392,7 +392,7 @@ fn a_stop_is_quick_whatever_goes_on() {
     let mut streaming = Client::enter(&sim, "/v2/iex");
     streaming.subscribe("quotes", &["*"]);
     let _listening = Client::listen(&sim);
-    control.arm(Fault { stage: Stage::Greeting, action: FaultAction::Mute, path_contains: None, times: 1 });
+    control.arm(StageFault { stage: Stage::Greeting, action: FaultAction::Mute, path_contains: None, times: 1 });
     let _mute = Client::open(&sim, "/v2/sip");
     let load = control.load(LoadSpec { symbols: vec!["AAPL".to_owned()], per_second: 10, per_frame: 1, total: 1_000 }).unwrap();
     assert!(control.wait_for(|all| all.len() == 3, PATIENCE));

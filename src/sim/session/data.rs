@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Value, json};
 
 use super::{Gate, Grant, Output, Subscriptions, error_value, is_final};
+use crate::config::Codec;
 use crate::model::Symbol;
 use crate::sim::message::{Channel, Family};
 
@@ -14,18 +15,27 @@ use crate::sim::message::{Channel, Family};
 pub(in crate::sim) struct DataPath {
     pub path: &'static str,
     pub family: Family,
-    /// The plan's name of a stock feed; other endpoints are in every plan.
+    /// The plan's name of a feed; other endpoints are in every plan.
     pub feed: Option<&'static str>,
 }
 
-const PATHS: [DataPath; 7] = [
-    DataPath { path: "/v2/iex", family: Family::Stocks, feed: Some("iex") },
-    DataPath { path: "/v2/sip", family: Family::Stocks, feed: Some("sip") },
-    DataPath { path: "/v2/delayed_sip", family: Family::Stocks, feed: Some("delayed_sip") },
-    DataPath { path: "/v2/test", family: Family::Test, feed: None },
-    DataPath { path: "/v1beta3/crypto/us", family: Family::Crypto, feed: None },
-    DataPath { path: "/v1beta3/crypto/us-1", family: Family::Crypto, feed: None },
-    DataPath { path: "/v1beta3/crypto/eu-1", family: Family::Crypto, feed: None },
+const fn endpoint(path: &'static str, family: Family, feed: Option<&'static str>) -> DataPath {
+    DataPath { path, family, feed }
+}
+
+const PATHS: [DataPath; 12] = [
+    endpoint("/v2/iex", Family::Stocks, Some("iex")),
+    endpoint("/v2/sip", Family::Stocks, Some("sip")),
+    endpoint("/v2/delayed_sip", Family::Stocks, Some("delayed_sip")),
+    endpoint("/v2/test", Family::Test, None),
+    endpoint("/v1beta1/boats", Family::Stocks, Some("boats")),
+    endpoint("/v1beta1/overnight", Family::Stocks, Some("overnight")),
+    endpoint("/v1beta1/indicative", Family::Options, Some("indicative")),
+    endpoint("/v1beta1/opra", Family::Options, Some("opra")),
+    endpoint("/v1beta1/news", Family::News, None),
+    endpoint("/v1beta3/crypto/us", Family::Crypto, None),
+    endpoint("/v1beta3/crypto/us-1", Family::Crypto, None),
+    endpoint("/v1beta3/crypto/eu-1", Family::Crypto, None),
 ];
 
 impl DataPath {
@@ -37,7 +47,18 @@ impl DataPath {
         use Channel::*;
         match self.family {
             Family::Crypto => &[Trades, Quotes, Bars, UpdatedBars, DailyBars, Orderbooks],
+            Family::Options => &[Trades, Quotes],
+            Family::News => &[News],
             Family::Stocks | Family::Test => &[Trades, Quotes, Bars, UpdatedBars, DailyBars, Statuses, Lulds, Imbalances],
+        }
+    }
+
+    /// The channels whose names count against a plan's limit.
+    fn counts(&self) -> &'static [Channel] {
+        match self.family {
+            Family::Options => &[Channel::Quotes],
+            Family::News => &[],
+            Family::Stocks | Family::Crypto | Family::Test => &[Channel::Trades, Channel::Quotes],
         }
     }
 }
@@ -45,6 +66,7 @@ impl DataPath {
 #[derive(Debug)]
 pub(in crate::sim) struct DataSession {
     path: DataPath,
+    codec: Codec,
     grant: Option<Grant>,
     subscriptions: Arc<Subscriptions>,
     patience: Duration,
@@ -52,8 +74,8 @@ pub(in crate::sim) struct DataSession {
 }
 
 impl DataSession {
-    pub(in crate::sim) fn new(path: DataPath, now: Instant, auth_timeout: Duration) -> DataSession {
-        DataSession { path, grant: None, subscriptions: Arc::default(), patience: auth_timeout, deadline: Some(now + auth_timeout) }
+    pub(in crate::sim) fn new(path: DataPath, codec: Codec, now: Instant, auth_timeout: Duration) -> DataSession {
+        DataSession { path, codec, grant: None, subscriptions: Arc::default(), patience: auth_timeout, deadline: Some(now + auth_timeout) }
     }
 
     pub(super) fn deadline(&self) -> Option<Instant> {
@@ -61,6 +83,10 @@ impl DataSession {
     }
 
     pub(super) fn opened(&mut self, credentials: Option<(&str, &str)>, gate: &mut dyn Gate, out: &mut Vec<Output>) {
+        if self.path.family == Family::Options && self.codec == Codec::Json {
+            self.deadline = None;
+            return refuse(412, out);
+        }
         out.push(Output::Send(json!([{"T": "success", "msg": "connected"}])));
         if let Some((key, secret)) = credentials {
             self.authenticate(key, secret, gate, out);
@@ -114,6 +140,9 @@ impl DataSession {
             if !self.path.offers().contains(&channel) {
                 return refuse(410, out);
             }
+            if self.path.family == Family::Options && channel == Channel::Quotes && names.iter().any(|name| name == "*") {
+                return refuse(413, out);
+            }
             named = true;
             apply(&mut next, channel, &names);
         }
@@ -121,7 +150,9 @@ impl DataSession {
             return refuse(400, out);
         }
         let limit = self.grant.as_ref().and_then(|grant| grant.symbol_limit);
-        if limit.is_some_and(|limit| next.counted() > limit && next.counted() > self.subscriptions.counted()) {
+        let counts = self.path.counts();
+        let (before, after) = (self.subscriptions.counted(counts), next.counted(counts));
+        if limit.is_some_and(|limit| after > limit && after > before) {
             return refuse(405, out);
         }
         self.subscriptions = Arc::new(next);

@@ -121,7 +121,7 @@ pub(super) fn error_value(code: u16) -> Value {
 
 /// Whether the venue hangs up after an error of that code.
 pub(super) fn is_final(code: u16) -> bool {
-    matches!(code, 402 | 404 | 407 | 409 | 411 | 500)
+    matches!(code, 402 | 404 | 407 | 409 | 411 | 412 | 500)
 }
 
 pub(super) fn error_text(code: u16) -> &'static str {

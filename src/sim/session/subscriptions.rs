@@ -42,9 +42,9 @@ impl Subscriptions {
         self.0.get(&message.channel()).is_some_and(|names| has(names, &message.symbol) || has(names, ALL))
     }
 
-    /// What a plan's symbol limit counts: distinct names over trades and quotes; `*` is beyond every limit.
-    pub(super) fn counted(&self) -> usize {
-        let names: BTreeSet<&str> = [Channel::Trades, Channel::Quotes].into_iter().flat_map(|channel| self.names(channel)).map(|name| &**name).collect();
+    /// What a plan's symbol limit counts: distinct names over some channels; `*` is beyond every limit.
+    pub(super) fn counted(&self, over: &[Channel]) -> usize {
+        let names: BTreeSet<&str> = over.iter().flat_map(|channel| self.names(*channel)).map(|name| &**name).collect();
         if names.contains(ALL) { usize::MAX } else { names.len() }
     }
 
@@ -58,7 +58,7 @@ impl Subscriptions {
 
     /// The lists of the acknowledgement: every channel of the endpoint, with the two that follow the trades of stocks.
     pub(in crate::sim) fn lists<'a>(&'a self, offered: &'a [Channel], family: Family) -> impl Iterator<Item = (&'static str, &'a [Arc<str>])> {
-        let followers: &[&str] = if family == Family::Crypto { &[] } else { &["corrections", "cancelErrors"] };
+        let followers: &[&str] = if matches!(family, Family::Stocks | Family::Test) { &["corrections", "cancelErrors"] } else { &[] };
         let offered = offered.iter().map(|channel| (channel.key(), self.names(*channel)));
         offered.chain(followers.iter().map(|key| (*key, self.names(Channel::Trades))))
     }

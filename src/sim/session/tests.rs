@@ -4,6 +4,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use super::*;
+use crate::config::Codec;
 
 struct Doorman {
     answers: Vec<Result<Grant, u16>>,
@@ -25,7 +26,7 @@ fn grant(symbol_limit: Option<usize>) -> Grant {
 fn open(path: &str) -> (Session, Instant) {
     let now = Instant::now();
     let patience = Duration::from_secs(10);
-    let session = DataPath::find(path).map(|path| Session::Data(DataSession::new(path, now, patience)));
+    let session = DataPath::find(path).map(|path| Session::Data(DataSession::new(path, Codec::Json, now, patience)));
     (session.unwrap_or_else(|| Session::Trading(TradingSession::new(now, patience))), now)
 }
 

@@ -1,0 +1,149 @@
+//! One HTTP request that is no upgrade: faults, limits, then the interface that it is meant for.
+
+use std::net::SocketAddr;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+use super::sse::Reader;
+use super::{Shared, admin};
+use crate::model::Timestamp;
+use crate::runtime::wall_now;
+use crate::sim::config::SimKey;
+use crate::sim::fault::{Fault, Measure, Target, skew_field};
+use crate::sim::http::Head;
+use crate::sim::limit::Host;
+use crate::sim::rest::{self, Request, Response};
+
+pub(super) type Headers = Vec<(&'static str, String)>;
+
+/// What a request comes to.
+pub(super) enum Reply {
+    Answer(Response, Headers),
+    /// The connection ends without a word.
+    Cut,
+    Events(Reader),
+}
+
+/// A reply, and how long it is held back.
+pub(super) struct Late {
+    pub reply: Reply,
+    pub by: Option<Duration>,
+}
+
+/// Requests a minute that a fault claims where the key has no limit.
+const CLAIMED_LIMIT: u32 = 200;
+const ORDERS: &str = "/v2/orders";
+const CLOCK: &str = "/v2/clock";
+const ACTIVITIES: &str = "/v2/account/activities";
+
+pub(super) fn reply(shared: &Shared, head: &Head, body: &[u8], from: SocketAddr) -> Late {
+    if let Some(rest) = head.path.strip_prefix("/admin") {
+        return Late { reply: Reply::Answer(admin::answer(shared, head, rest, body, from), Vec::new()), by: None };
+    }
+    let host = Host::of(&head.path);
+    let target = Target { trading: host == Host::Trading, path: &head.path };
+    let by = if shared.armed() { shared.hub.lock().faults.latency(&target, Instant::now()) } else { None };
+    if let Some(refused) = refusal(shared, &target) {
+        return Late { reply: refused, by };
+    }
+    let credentials = head.credentials();
+    let key = credentials.and_then(|(id, secret)| shared.config.keys.iter().find(|key| key.opens_with(id, secret)));
+    let Some(key) = key else { return Late { reply: Reply::Answer(Response::error(401), Vec::new()), by } };
+    let (headers, granted) = count(shared, key, host);
+    if !granted {
+        return Late { reply: Reply::Answer(too_many(), headers), by };
+    }
+    let reply = match Reader::requested(head, key) {
+        Some(Ok(reader)) => Reply::Events(reader),
+        Some(Err(refused)) => Reply::Answer(refused, headers),
+        None => call(shared, head, body, key, &target, headers),
+    };
+    Late { reply, by }
+}
+
+/// The REST interface itself, and what faults make of its answer.
+fn call(shared: &Shared, head: &Head, body: &[u8], key: &SimKey, target: &Target<'_>, headers: Headers) -> Reply {
+    let places = head.method == "POST" && head.path.trim_end_matches('/') == ORDERS;
+    let strikes = |fault| shared.armed() && shared.hub.lock().faults.strike(fault, target, Instant::now()).is_some();
+    if places && strikes(Fault::OrderLost) {
+        return Reply::Answer(Response::error(504), headers);
+    }
+    let credentials = Some((key.key_id.as_str(), key.secret.expose()));
+    let request = Request { method: &head.method, path: &head.path, query: &head.query, credentials, body };
+    let response = shared.with_exchange(|exchange, now| rest::respond(exchange, &shared.config.keys, &request, now));
+    if places && response.status == 200 {
+        if strikes(Fault::OrderReset) {
+            return Reply::Cut;
+        }
+        for (fault, status) in [(Fault::Order504, 504), (Fault::Order500, 500)] {
+            if strikes(fault) {
+                return Reply::Answer(Response::error(status), headers);
+            }
+        }
+    }
+    Reply::Answer(if shared.armed() { belated(shared, head, response, target) } else { response }, headers)
+}
+
+/// What a fault answers in place of the exchange.
+fn refusal(shared: &Shared, target: &Target<'_>) -> Option<Reply> {
+    if !shared.armed() {
+        return None;
+    }
+    let (hub, now) = (shared.hub.lock(), Instant::now());
+    if let Some(until) = hub.faults.until(Fault::Rest429, target, now) {
+        let reset = wall_now().seconds() + i64::try_from((until - now).as_secs()).unwrap_or_default() + 1;
+        return Some(Reply::Answer(too_many(), limit_headers(CLAIMED_LIMIT, 0, reset)));
+    }
+    hub.faults.until(Fault::Rest503, target, now).map(|_| Reply::Answer(Response::error(503), Vec::new()))
+}
+
+/// Counts the request against the limit of its key.
+fn count(shared: &Shared, key: &SimKey, host: Host) -> (Headers, bool) {
+    let (limit, who) = match host {
+        Host::Trading => (key.trading_per_minute, &key.account_id),
+        Host::Data => (key.data_per_minute, &key.key_id),
+    };
+    let Some(limit) = limit else { return (Vec::new(), true) };
+    let left = shared.limiter.lock().count(who, host, limit, wall_now());
+    (limit_headers(left.limit, left.remaining, left.reset), left.granted)
+}
+
+fn limit_headers(limit: u32, remaining: u32, reset: i64) -> Headers {
+    let names = ["X-RateLimit-Limit", "X-RateLimit-Remaining", "X-RateLimit-Reset"];
+    names.into_iter().zip([limit.to_string(), remaining.to_string(), reset.to_string()]).collect()
+}
+
+fn too_many() -> Response {
+    Response { status: 429, body: json!({"code": 42_910_000, "message": "rate limit exceeded"}).to_string().into_bytes() }
+}
+
+/// The answer of an exchange that is behind, or whose clock is wrong.
+fn belated(shared: &Shared, head: &Head, mut response: Response, target: &Target<'_>) -> Response {
+    let (hub, now) = (shared.hub.lock(), Instant::now());
+    let lag = hub.faults.measure(Fault::ActivitiesLag, target, now);
+    let skew = hub.faults.measure(Fault::ClockSkew, target, now);
+    drop(hub);
+    match (lag, skew) {
+        (Some(Measure::By(lag)), _) if head.method == "GET" && head.path.starts_with(ACTIVITIES) => {
+            if let Ok(Value::Array(mut activities)) = serde_json::from_slice::<Value>(&response.body) {
+                let nanos = i64::try_from(lag.as_nanos()).unwrap_or(i64::MAX);
+                let shown = wall_now().nanos().saturating_sub(nanos);
+                activities.retain(|activity| time_of(activity).is_none_or(|at| at.nanos() <= shown));
+                response.body = Value::Array(activities).to_string().into_bytes();
+            }
+        }
+        (_, Some(Measure::Skew(nanos))) if head.path == CLOCK => {
+            if let Ok(mut clock) = serde_json::from_slice::<Value>(&response.body) {
+                skew_field(&mut clock, "timestamp", nanos);
+                response.body = clock.to_string().into_bytes();
+            }
+        }
+        _ => {}
+    }
+    response
+}
+
+fn time_of(activity: &Value) -> Option<Timestamp> {
+    activity["transaction_time"].as_str()?.parse().ok()
+}
