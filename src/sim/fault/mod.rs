@@ -2,6 +2,7 @@
 //!
 //! Pure: time is passed in. Must not know sockets, HTTP or who is connected; the server asks and carries out.
 
+mod answers;
 mod frames;
 mod pings;
 mod spec;
@@ -15,7 +16,6 @@ pub(super) use pings::PingEraser;
 pub use spec::{FaultSpec, FaultTextError, Measure, Scope};
 pub use state::{ActiveFault, Left};
 pub(super) use state::{Faults, Target};
-pub(super) use updates::skew_field;
 
 /// Everything that can be made to go wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]

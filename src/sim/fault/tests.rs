@@ -167,3 +167,25 @@ fn pings_are_erased_in_whatever_pieces_they_come() {
         assert_eq!(changed, [(0x89, 0x8a); 3]);
     }
 }
+
+#[test]
+fn answers_lag_behind_and_clocks_are_wrong() {
+    let (mut faults, now) = armed(&["activities-lag=5s", "clock-skew=1h"]);
+    let wall: crate::model::Timestamp = "2026-11-20T14:30:10Z".parse().unwrap();
+    let answered = |faults: &Faults, path: &str, body: &Value| -> Value {
+        let target = Target { trading: true, path };
+        serde_json::from_slice(&faults.answered(body.to_string().into_bytes(), &target, wall, now)).unwrap()
+    };
+    let times = ["2026-11-20T14:30:04Z", "2026-11-20T14:30:05Z", "2026-11-20T14:30:06Z"];
+    let activities = Value::Array(times.iter().map(|time| json!({"transaction_time": time})).collect());
+    for path in ["/v2/account/activities", "/v2/account/activities/FILL"] {
+        assert_eq!(answered(&faults, path, &activities).as_array().unwrap().len(), 2, "{path}");
+    }
+    assert_eq!(answered(&faults, "/v2/orders", &activities), activities);
+    let refusal = json!({"code": 40_410_000});
+    assert_eq!(answered(&faults, "/v2/account/activities", &refusal), refusal);
+    let clock = json!({"timestamp": "2026-11-20T09:30:00-05:00", "is_open": true});
+    assert_eq!(answered(&faults, "/v2/clock", &clock)["timestamp"], "2026-11-20T15:30:00.000000000Z");
+    faults.clear();
+    assert_eq!(answered(&faults, "/v2/clock", &clock), clock);
+}

@@ -11,6 +11,7 @@ mod counters;
 mod door;
 mod ears;
 mod faulty;
+mod framing;
 mod hub;
 mod load;
 mod outbox;

@@ -3,14 +3,13 @@
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
-use serde_json::{Value, json};
+use serde_json::json;
 
 use super::sse::Reader;
 use super::{Shared, admin};
-use crate::model::Timestamp;
 use crate::runtime::wall_now;
 use crate::sim::config::SimKey;
-use crate::sim::fault::{Fault, Measure, Target, skew_field};
+use crate::sim::fault::{Fault, Target};
 use crate::sim::http::Head;
 use crate::sim::limit::Host;
 use crate::sim::rest::{self, Request, Response};
@@ -34,8 +33,6 @@ pub(super) struct Late {
 /// Requests a minute that a fault claims where the key has no limit.
 const CLAIMED_LIMIT: u32 = 200;
 const ORDERS: &str = "/v2/orders";
-const CLOCK: &str = "/v2/clock";
-const ACTIVITIES: &str = "/v2/account/activities";
 
 pub(super) fn reply(shared: &Shared, head: &Head, body: &[u8], from: SocketAddr) -> Late {
     if let Some(rest) = head.path.strip_prefix("/admin") {
@@ -71,7 +68,7 @@ fn call(shared: &Shared, head: &Head, body: &[u8], key: &SimKey, target: &Target
     }
     let credentials = Some((key.key_id.as_str(), key.secret.expose()));
     let request = Request { method: &head.method, path: &head.path, query: &head.query, credentials, body };
-    let response = shared.with_exchange(|exchange, now| rest::respond(exchange, &shared.config.keys, &request, now));
+    let mut response = shared.with_exchange(|exchange, now| rest::respond(exchange, &shared.config.keys, &request, now));
     if places && response.status == 200 {
         if strikes(Fault::OrderReset) {
             return Reply::Cut;
@@ -82,7 +79,10 @@ fn call(shared: &Shared, head: &Head, body: &[u8], key: &SimKey, target: &Target
             }
         }
     }
-    Reply::Answer(if shared.armed() { belated(shared, head, response, target) } else { response }, headers)
+    if shared.armed() && head.method == "GET" {
+        response.body = shared.hub.lock().faults.answered(response.body, target, wall_now(), Instant::now());
+    }
+    Reply::Answer(response, headers)
 }
 
 /// What a fault answers in place of the exchange.
@@ -116,34 +116,4 @@ fn limit_headers(limit: u32, remaining: u32, reset: i64) -> Headers {
 
 fn too_many() -> Response {
     Response { status: 429, body: json!({"code": 42_910_000, "message": "rate limit exceeded"}).to_string().into_bytes() }
-}
-
-/// The answer of an exchange that is behind, or whose clock is wrong.
-fn belated(shared: &Shared, head: &Head, mut response: Response, target: &Target<'_>) -> Response {
-    let (hub, now) = (shared.hub.lock(), Instant::now());
-    let lag = hub.faults.measure(Fault::ActivitiesLag, target, now);
-    let skew = hub.faults.measure(Fault::ClockSkew, target, now);
-    drop(hub);
-    match (lag, skew) {
-        (Some(Measure::By(lag)), _) if head.method == "GET" && head.path.starts_with(ACTIVITIES) => {
-            if let Ok(Value::Array(mut activities)) = serde_json::from_slice::<Value>(&response.body) {
-                let nanos = i64::try_from(lag.as_nanos()).unwrap_or(i64::MAX);
-                let shown = wall_now().nanos().saturating_sub(nanos);
-                activities.retain(|activity| time_of(activity).is_none_or(|at| at.nanos() <= shown));
-                response.body = Value::Array(activities).to_string().into_bytes();
-            }
-        }
-        (_, Some(Measure::Skew(nanos))) if head.path == CLOCK => {
-            if let Ok(mut clock) = serde_json::from_slice::<Value>(&response.body) {
-                skew_field(&mut clock, "timestamp", nanos);
-                response.body = clock.to_string().into_bytes();
-            }
-        }
-        _ => {}
-    }
-    response
-}
-
-fn time_of(activity: &Value) -> Option<Timestamp> {
-    activity["transaction_time"].as_str()?.parse().ok()
 }

@@ -5,14 +5,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use tungstenite::protocol::frame::Frame;
-use tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
-use tungstenite::protocol::{CloseFrame, Role, WebSocketConfig};
-use tungstenite::{Bytes, Error, Message, Utf8Bytes, WebSocket};
+use tungstenite::protocol::{Role, WebSocketConfig};
+use tungstenite::{Bytes, Error, Message, WebSocket};
 
 use super::Shared;
 use super::door::Door;
 use super::ears::Ears;
+use super::framing::{close_frame, messages};
 use super::hub::{Hub, Peer, PeerKind, document};
 use super::outbox::{Out, Outbox, Signal};
 use super::record::{FaultAction, StageFault};
@@ -404,27 +403,5 @@ impl<'a> Stream<'a> {
         let _ = socket.close(Some(close_frame(code)));
         self.clean = true;
         self.closing = Some(Instant::now() + CLOSING);
-    }
-}
-
-fn close_frame(code: u16) -> CloseFrame {
-    CloseFrame { code: CloseCode::from(code), reason: Utf8Bytes::default() }
-}
-
-fn frame(bytes: Bytes, kind: Data, last: bool) -> Message {
-    Message::Frame(Frame::message(bytes, OpCode::Data(kind), last))
-}
-
-/// The frames of one thing to send.
-fn messages(out: Out) -> Vec<Message> {
-    let kind = |text| if text { Data::Text } else { Data::Binary };
-    match out {
-        Out::Frame { text, bytes } => vec![frame(bytes, kind(text), true)],
-        Out::Fragments { text, mut bytes } => {
-            let rest = bytes.split_off(bytes.len() / 2);
-            vec![frame(bytes, kind(text), false), frame(rest, Data::Continue, false), frame(Bytes::new(), Data::Continue, true)]
-        }
-        Out::Pings(count) => (0..count).map(|n| Message::Ping(n.to_be_bytes().to_vec().into())).collect(),
-        Out::Close(code) => vec![Message::Close(Some(close_frame(code)))],
     }
 }

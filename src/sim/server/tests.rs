@@ -13,106 +13,15 @@ use crate::sim::SimKey;
 use crate::sim::codec::decode_msgpack;
 use crate::sim::session::Stage;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+mod admin;
+mod client;
+mod events;
+mod frames;
+mod keys;
+mod orders;
+mod streams;
 
-fn threads() -> Threads {
-    Threads::new(bounded(64).0)
-}
-
-fn start(change: impl FnOnce(&mut SimConfig)) -> Sim {
-    let mut config = SimConfig::default();
-    change(&mut config);
-    Sim::start(config, &threads()).unwrap()
-}
-
-struct Client(WebSocket<TcpStream>);
-
-impl Client {
-    fn try_open(sim: &Sim, path: &str, headers: &[(&'static str, &'static str)]) -> Result<Client, u16> {
-        let tcp = TcpStream::connect(sim.address()).unwrap();
-        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
-        let mut request = format!("ws://{}{path}", sim.address()).into_client_request().unwrap();
-        for (name, value) in headers {
-            request.headers_mut().insert(*name, value.parse().unwrap());
-        }
-        match tungstenite::client(request, tcp) {
-            Ok((socket, _)) => Ok(Client(socket)),
-            Err(tungstenite::HandshakeError::Failure(Error::Http(response))) => Err(response.status().as_u16()),
-            Err(_) => Err(0),
-        }
-    }
-
-    fn open(sim: &Sim, path: &str) -> Client {
-        Client::try_open(sim, path, &[]).unwrap()
-    }
-
-    /// Greeted and authenticated.
-    fn enter(sim: &Sim, path: &str) -> Client {
-        let mut client = Client::open(sim, path);
-        if path.starts_with("/v") {
-            assert_eq!(client.hear(), json!([{"T":"success","msg":"connected"}]));
-        }
-        client.say(json!({"action":"auth","key":"SIM","secret":"SIM-SECRET"}));
-        client.hear();
-        client
-    }
-
-    fn say(&mut self, message: Value) {
-        self.0.send(Message::text(message.to_string())).unwrap();
-    }
-
-    fn next(&mut self) -> Result<Message, Error> {
-        self.0.read()
-    }
-
-    fn hear(&mut self) -> Value {
-        loop {
-            match self.next().unwrap() {
-                Message::Text(text) => return serde_json::from_str(&text).unwrap(),
-                Message::Binary(bytes) => return serde_json::from_slice(&bytes).unwrap(),
-                _ => {}
-            }
-        }
-    }
-
-    fn subscribe(&mut self, channel: &str, names: &[&str]) -> Value {
-        self.say(json!({"action": "subscribe", channel: names}));
-        self.hear()
-    }
-
-    fn listen(sim: &Sim) -> Client {
-        let mut client = Client::enter(sim, "/stream");
-        client.say(json!({"action":"listen","data":{"streams":["trade_updates"]}}));
-        assert_eq!(client.hear()["stream"], "listening");
-        client
-    }
-
-    /// Reads to the end: the close code, or `None` when there was no close frame.
-    fn end(&mut self) -> Option<u16> {
-        loop {
-            match self.next() {
-                Ok(Message::Close(frame)) => return frame.map(|frame| frame.code.into()),
-                Ok(_) => {}
-                Err(Error::Io(error)) if error.kind() == io::ErrorKind::WouldBlock => panic!("no end in sight"),
-                Err(_) => return None,
-            }
-        }
-    }
-}
-
-fn call(sim: &Sim, method: &str, target: &str, body: &str) -> (u16, Value) {
-    let http: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into();
-    let request = ureq::http::Request::builder()
-        .method(method)
-        .uri(format!("http://{}{target}", sim.address()))
-        .header("APCA-API-KEY-ID", "SIM")
-        .header("APCA-API-SECRET-KEY", "SIM-SECRET")
-        .body(body.to_owned())
-        .unwrap();
-    let mut response = http.run(request).unwrap();
-    let text = response.body_mut().read_to_string().unwrap();
-    (response.status().as_u16(), serde_json::from_str(&text).unwrap_or(Value::Null))
-}
+use client::{Client, PATIENCE, call, start, text_of};
 
 #[test]
 fn data_goes_to_whom_it_concerns() {
@@ -346,15 +255,21 @@ fn requests_share_a_connection_and_garbage_ends_it() {
 }
 
 #[test]
-fn tls_serves_the_same() {
+fn tls_and_plain_serve_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
     let (chain, key) = (folder.path().join("chain.pem"), folder.path().join("key.pem"));
     std::fs::write(&chain, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let sim = start(|config| config.tls = Some((chain.clone(), key.clone())));
+    let sim = start(|config| {
+        config.tls = Some((chain.clone(), key.clone()));
+        config.listen_tls = Some("127.0.0.1:0".parse().unwrap());
+    });
+    assert_eq!(call(&sim, "GET", "/v2/account", "").0, 200, "the other address stays plain");
+    let secure = sim.tls_address().unwrap();
+    assert_ne!(secure, sim.address());
     let dialer = Dialer::new(client_config(Some(&chain)).unwrap(), DialLimits::default());
-    let endpoint = format!("wss://localhost:{}/v2/iex", sim.address().port()).parse().unwrap();
+    let endpoint = format!("wss://localhost:{}/v2/iex", secure.port()).parse().unwrap();
     let stop = Stop::new().unwrap();
     let transport = dialer.dial(&endpoint, &stop.token()).unwrap();
     let mut shake = tungstenite::client(endpoint.ws_url().into_client_request().unwrap(), transport);
