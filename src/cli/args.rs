@@ -153,8 +153,8 @@ pub struct SimArgs {
     pub tls_cert: Option<PathBuf>,
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
-    /// Where to serve TLS, so that --listen stays plain; without it TLS takes the place of plain
-    #[arg(long, value_name = "ADDRESS", requires = "tls_cert")]
+    /// Where to serve TLS, so that --listen stays plain; without --tls-cert a certificate is made and shown by /admin/certificate
+    #[arg(long, value_name = "ADDRESS")]
     pub listen_tls: Option<SocketAddr>,
     /// Another key, with an account of its own and the rights and limits of a plan: basic or plus [default plan: basic]
     #[arg(long = "key", value_name = "ID:SECRET[:PLAN]")]
@@ -344,7 +344,7 @@ mod tests {
             "x sim --rate -1",
             "x sim --symbols AAPL",
             "x sim --tls-cert a.pem",
-            "x sim --listen-tls 127.0.0.1:1",
+            "x sim --listen-tls here",
             "x sim --key SIM",
             "x sim --key a:b:gold",
             "x sim --fault mutte=3s",

@@ -76,6 +76,9 @@ fn greet(sim: &Sim, args: &SimArgs, console: &mut Console) -> Result<(), CliErro
         console.out.line(&format!("  prices  ws{secure}://{address}/v2/iex"))?;
         console.out.line(&format!("  orders  ws{secure}://{address}/stream"))?;
     }
+    if sim.made_certificate().is_some() {
+        console.out.line("  TLS     with a certificate made for this run: GET /admin/certificate shows it")?;
+    }
     for wish in &args.faults {
         if let FaultWish::One(spec) = wish {
             let text = console.out.paint(Colour::Warn, &format!("  fault   {spec}: {}", spec.fault.sees()));
@@ -92,4 +95,42 @@ fn list_faults(console: &mut Console) -> Result<(), CliError> {
         console.out.line(&format!("  {:<30} {}", fault.example(), fault.sees()))?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::args::{Cli, Command};
+    use super::super::out::Out;
+    use super::*;
+    use crate::runtime::Stop;
+
+    fn args(line: &str) -> SimArgs {
+        match Cli::try_parse_from(line.split_whitespace()).unwrap().command {
+            Some(Command::Sim(args)) => args,
+            _ => panic!("not sim"),
+        }
+    }
+
+    #[test]
+    fn the_list_of_faults_is_printed_whole() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let out = |file: &tempfile::NamedTempFile| Out::new(file.reopen().unwrap(), false);
+        let mut console = Console { out: out(&file), notes: Out::new(std::io::sink(), false), stop: Stop::new().unwrap().token() };
+        run(&args("x sim --fault list"), &mut console).unwrap();
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        assert!(Fault::all().all(|fault| text.contains(fault.name()) && text.contains(fault.sees())), "{text}");
+    }
+
+    #[test]
+    fn keys_have_accounts_of_their_own_and_the_known_one_gives_way_to_its_name() {
+        let ids = |line: &str| keys(&args(line)).into_iter().map(|key| (key.key_id, key.trading_per_minute, key.account_id)).collect::<Vec<_>>();
+        let both = ids("x sim --key PK1:s:plus --rest-limit 7");
+        assert_eq!((both[0].0.as_str(), both[0].1, both[1].0.as_str(), both[1].1), ("SIM", Some(7), "PK1", Some(200)));
+        assert_ne!(both[0].2, both[1].2);
+        assert_eq!(ids("x sim --key SIM:s").len(), 1);
+        let config = config(&args("x sim --slot-linger 90 --fault mute=1s --fault drop --admin"));
+        assert_eq!((config.slot_linger, config.faults.len(), config.admin), (Duration::from_secs(90), 2, true));
+    }
 }

@@ -16,7 +16,8 @@ pub struct SimConfig {
     pub listen: SocketAddr,
     /// PEM files of the certificate chain and its key; `None` serves plain HTTP and WebSocket.
     pub tls: Option<(PathBuf, PathBuf)>,
-    /// Where TLS is served when there is a certificate; `listen` is plain then. Without it TLS takes the place of plain.
+    /// Where TLS is served beside plain, with a certificate made on the spot when none is given. Without it `tls` takes the
+    /// place of plain.
     pub listen_tls: Option<SocketAddr>,
     /// Offers `/admin` though one of the addresses is not of this machine. Only this machine may call it in any case.
     pub admin: bool,

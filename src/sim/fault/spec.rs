@@ -8,6 +8,7 @@ use super::{ENTRIES, Fault, Reach, Shape, Target};
 
 const LONGEST: Duration = Duration::from_secs(24 * 3_600);
 const MOST: u32 = 1_000_000;
+const MOST_AT_ONCE: u32 = 100_000;
 const LARGEST: usize = 256 * 1024 * 1024;
 
 /// How much of a fault.
@@ -130,7 +131,7 @@ fn measure(shape: Shape, value: &str) -> Result<Measure, &'static str> {
             let code = value.parse::<u16>().ok().filter(|code| (1000..5000).contains(code) && !matches!(code, 1004..=1006 | 1015));
             code.map(Measure::Code).ok_or("a close code that may be sent, from 1000 to 4999")
         }
-        Shape::Burst(_) => count().map(Measure::Burst),
+        Shape::Burst(_) => count().ok().filter(|count| *count <= MOST_AT_ONCE).map(Measure::Burst).ok_or("a number from 1 to 100000"),
         Shape::Count(_) => count().map(Measure::Count),
         Shape::For(_) => duration(value).map(Measure::For).ok_or(TIME),
         Shape::By(_) => duration(value).map(Measure::By).ok_or(TIME),

@@ -42,6 +42,10 @@ pub(super) fn answer(shared: &Shared, head: &Head, path: &str, body: &[u8], from
         ("POST", "/market") => market(shared, body),
         ("GET", "/counters") => counters(shared),
         ("GET", "/record") => record(shared, &head.query),
+        ("GET", "/certificate") => match &shared.made_certificate {
+            Some(pem) => shown(200, &json!({"pem": pem})),
+            None => told(404, "no certificate was made here"),
+        },
         ("GET", "" | "/help") => help(),
         (_, "/faults" | "/market" | "/counters" | "/record") => told(405, "method not allowed"),
         _ => told(404, "there are /admin/faults, /admin/market, /admin/counters and /admin/record"),

@@ -5,6 +5,7 @@
 
 mod accept;
 mod admin;
+mod certificate;
 mod connection;
 mod control;
 mod counters;
@@ -20,6 +21,7 @@ mod request;
 mod sse;
 mod stream;
 mod tape;
+mod upgrade;
 mod wire;
 
 use std::io;
@@ -66,8 +68,6 @@ pub enum SimError {
     Listen { address: SocketAddr, cause: io::Error },
     #[error("the simulated exchange cannot serve TLS: {0}")]
     Tls(#[from] TlsError),
-    #[error("TLS is to be served on {0} without a certificate; give the certificate chain and its key")]
-    NoCertificate(SocketAddr),
     #[error("the simulated exchange cannot start: {0}; the process has no threads or files left")]
     Resources(#[from] io::Error),
 }
@@ -93,6 +93,8 @@ struct Shared {
     armed: Arc<AtomicBool>,
     limiter: Mutex<Limiter>,
     tape: Mutex<Tape>,
+    /// The certificate that was made for want of another, as PEM.
+    made_certificate: Option<String>,
     next_connection: AtomicU64,
     next_trade: AtomicI64,
     /// Calls the market thread to an order that is due sooner than it thinks.
@@ -170,13 +172,13 @@ impl Sim {
     /// # Errors
     /// When the address is taken, the certificate is unusable, or the system refuses a thread.
     pub fn start(config: SimConfig, threads: &Threads) -> Result<Sim, SimError> {
-        let tls = config.tls.as_ref().map(|(chain, key)| server_config(chain, key)).transpose()?;
-        let (address, listener) = listen(config.listen)?;
-        let secure = match (config.listen_tls, &tls) {
-            (Some(wanted), None) => return Err(SimError::NoCertificate(wanted)),
-            (Some(wanted), Some(_)) => Some(listen(wanted)?),
-            (None, _) => None,
+        let (tls, made) = match (&config.tls, config.listen_tls) {
+            (Some((chain, key)), _) => (Some(server_config(chain, key)?), None),
+            (None, Some(_)) => certificate::make().map(|(tls, pem)| (Some(tls), Some(pem)))?,
+            (None, None) => (None, None),
         };
+        let (address, listener) = listen(config.listen)?;
+        let secure = config.listen_tls.map(listen).transpose()?;
         let stop = Stop::new()?;
         let exchange = Exchange::new(&config, wall_now());
         let market = Market::new(config.seed, &config.symbols, wall_now());
@@ -187,6 +189,7 @@ impl Sim {
             armed: hub.faults.armed(),
             limiter: Mutex::default(),
             tape: Mutex::new(Tape::new(config.record_bytes)),
+            made_certificate: made,
             next_connection: AtomicU64::new(1),
             next_trade: AtomicI64::new(FIRST_TRADE),
             config,
@@ -217,6 +220,11 @@ impl Sim {
 
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// The certificate that was made for want of another, as PEM: for clients to trust.
+    pub fn made_certificate(&self) -> Option<&str> {
+        self.shared.made_certificate.as_deref()
     }
 
     /// Where TLS is served beside plain.

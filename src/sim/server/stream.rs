@@ -16,6 +16,7 @@ use super::hub::{Hub, Peer, PeerKind, document};
 use super::outbox::{Out, Outbox, Signal};
 use super::record::{FaultAction, StageFault};
 use super::tape::Direction;
+use super::upgrade::{StreamPath, Upgrade};
 use super::wire;
 use crate::config::Codec;
 use crate::net::{Interest, Transport, wait_ready};
@@ -36,31 +37,6 @@ const CLOSING: Duration = Duration::from_millis(500);
 const CLOSE_CODE: u16 = 1000;
 const GOING_AWAY: u16 = 1001;
 const HOUR: Duration = Duration::from_secs(3_600);
-
-/// What a connection is upgraded to.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum StreamPath {
-    Data(DataPath),
-    Trading,
-}
-
-impl StreamPath {
-    pub(super) fn find(path: &str) -> Option<StreamPath> {
-        if matches!(path, "/stream" | "/stream/") { Some(StreamPath::Trading) } else { DataPath::find(path).map(StreamPath::Data) }
-    }
-}
-
-/// What the upgrade request said.
-#[derive(Debug)]
-pub(super) struct Upgrade<'a> {
-    pub path: &'a str,
-    pub kind: StreamPath,
-    pub codec: Codec,
-    pub credentials: Option<(&'a str, &'a str)>,
-    pub fault: Option<StageFault>,
-    /// Bytes that came after the request.
-    pub rest: Vec<u8>,
-}
 
 pub(super) struct Stream<'a> {
     shared: &'a Shared,

@@ -261,15 +261,31 @@ fn tls_and_plain_serve_the_same() {
     let (chain, key) = (folder.path().join("chain.pem"), folder.path().join("key.pem"));
     std::fs::write(&chain, made.cert.pem()).unwrap();
     std::fs::write(&key, made.signing_key.serialize_pem()).unwrap();
-    let sim = start(|config| {
+    let alone = start(|config| config.tls = Some((chain.clone(), key.clone())));
+    greeted_over_tls(alone.address().port(), &chain);
+    let both = start(|config| {
         config.tls = Some((chain.clone(), key.clone()));
         config.listen_tls = Some("127.0.0.1:0".parse().unwrap());
     });
-    assert_eq!(call(&sim, "GET", "/v2/account", "").0, 200, "the other address stays plain");
-    let secure = sim.tls_address().unwrap();
-    assert_ne!(secure, sim.address());
-    let dialer = Dialer::new(client_config(Some(&chain)).unwrap(), DialLimits::default());
-    let endpoint = format!("wss://localhost:{}/v2/iex", secure.port()).parse().unwrap();
+    assert_eq!((call(&both, "GET", "/v2/account", "").0, both.made_certificate()), (200, None));
+    greeted_over_tls(both.tls_address().unwrap().port(), &chain);
+}
+
+#[test]
+fn without_a_certificate_one_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let chain = folder.path().join("chain.pem");
+    let sim = start(|config| config.listen_tls = Some("127.0.0.1:0".parse().unwrap()));
+    let pem = call(&sim, "GET", "/admin/certificate", "").1["pem"].as_str().unwrap().to_owned();
+    assert_eq!(sim.made_certificate(), Some(pem.as_str()));
+    std::fs::write(&chain, pem).unwrap();
+    greeted_over_tls(sim.tls_address().unwrap().port(), &chain);
+}
+
+/// By a client that trusts this certificate alone.
+fn greeted_over_tls(port: u16, chain: &std::path::Path) {
+    let dialer = Dialer::new(client_config(Some(chain)).unwrap(), DialLimits::default());
+    let endpoint = format!("wss://localhost:{}/v2/iex", port).parse().unwrap();
     let stop = Stop::new().unwrap();
     let transport = dialer.dial(&endpoint, &stop.token()).unwrap();
     let mut shake = tungstenite::client(endpoint.ws_url().into_client_request().unwrap(), transport);
