@@ -1,6 +1,8 @@
 use std::collections::BTreeSet;
 
+use alpaca_broker::config::Config;
 use alpaca_broker::model::{Amount, Bar, BarKind, Correction, Digits, Fact, Luld, Status, TradeCancel};
+use alpaca_broker::risk::Limits;
 use alpaca_broker::runtime::wall_now;
 use alpaca_broker::sim::{ConnectionRecord, SimBody, SimConfig, SimKey, SimMessage};
 use serde_json::Value;
@@ -8,7 +10,7 @@ use serde_json::Value;
 use crate::support::bot::Bot;
 use crate::support::process::{ACCOUNT, service};
 use crate::support::redis_server::RedisServer;
-use crate::support::rig::{PATIENCE, Rig, RigOptions, wait_until};
+use crate::support::rig::{PATIENCE, Rig, RigOptions, paper_broker, wait_until};
 use crate::support::schema::{contract, members};
 
 #[test]
@@ -175,7 +177,8 @@ fn hear_the_log() {
 #[test]
 fn every_message_of_the_contract_is_seen_on_the_wire() {
     let sim = SimConfig { keys: vec![SimKey { symbol_limit: Some(3), ..SimKey::default() }], ..SimConfig::default() };
-    let rig = Rig::with(RigOptions { sim, ..RigOptions::default() });
+    let config = Box::new(|config: &mut Config| config.brokers.push(paper_broker(Limits { max_order_quantity: Some(5.into()), ..Limits::default() })));
+    let rig = Rig::with(RigOptions { sim, config, ..RigOptions::default() });
     let all = ["TICKER_UPDATES_*", "price:*", "quote:*", "bar:*", "status:*", "order:*", "broker:*", "BROKER_REGISTRATION", "wire:answers"];
     let mut bot = Bot::listening(&rig.redis.url(), &all);
 
@@ -209,6 +212,25 @@ fn every_message_of_the_contract_is_seen_on_the_wire() {
     rig.exchange.order_update(ACCOUNT, r#"{"event":"rejected","order":{"id":"o2","symbol":"AAPL","status":"rejected","new":1},"reason":"new word"}"#);
     let odd = bot.until("the odd one", |m| m.name == "Order" && m.body["event"] == "rejected");
     assert_eq!((&odd.body["reason"], &odd.body["order_data"]["new"]), (&"new word".into(), &1.into()));
+
+    // The order desk: an order that fills, one that is denied, a question, a halt.
+    let ask = r#""exchange":"paper","reply_to":"wire:answers""#;
+    bot.command(&format!(r#"{{"action":"place","client_order_id":"wire-2","symbol":"AAPL","side":"buy","qty":"2",{ask}}}"#));
+    let placed = bot.until("the answer to the order", |m| m.channel == "wire:answers" && m.name == "OrderReply");
+    assert_eq!((&placed.body["result"], &placed.body["client_order_id"]), (&"accepted".into(), &"wire-2".into()));
+    rig.exchange.quote("AAPL", "150.24", 200, "150.26", 100);
+    let fill = bot.until("the paper fill", |m| m.channel == "order:paper-1" && m.body["event"] == "fill");
+    // The ask and 0.05 % of it.
+    assert_eq!(fill.body["filled_avg_price"].to_string(), "150.33513");
+    bot.command(&format!(r#"{{"action":"place","client_order_id":"wire-3","symbol":"AAPL","side":"buy","qty":6,{ask}}}"#));
+    let denied = bot.until("the denial", |m| m.channel == "wire:answers" && m.body["result"] == "denied");
+    assert_eq!(denied.body["config_key"], "risk_limits.max_order_quantity");
+    bot.until("the denial for everybody", |m| m.channel == "broker:replies" && m.body["client_order_id"] == "wire-3");
+    bot.until("the denial as an order update", |m| m.channel == "order:paper-1" && m.body["event"] == "denied");
+    for action in ["orders", "fills", "positions", "balance"] {
+        bot.command(&format!(r#"{{"action":"{action}",{ask}}}"#));
+        bot.until("the answer to a question", |m| m.channel == "wire:answers" && m.body["action"] == action && m.body["result"] == "accepted");
+    }
 
     // Refusals: by the venue, whose plan has three symbols, of one symbol, and of a whole message. What is no registration
     // is said where this bot does not listen, which would refuse it too.

@@ -16,6 +16,7 @@ mod contract;
 mod layers;
 /// What holds a registration, and for how long.
 mod leases;
+mod orders;
 /// What is shipped beside the binary: Redis users, systemd unit, image.
 mod packaging;
 /// A bot registers, sees prices and orders, and leaves.

@@ -54,6 +54,14 @@ impl Bot {
         redis::cmd("PUBLISH").arg(channel).arg(message).query(&mut self.speaker).unwrap()
     }
 
+    /// Asks the order desk; the id of the entry.
+    pub fn command(&mut self, command: &str) -> String {
+        let body = serde_json::from_str(command).unwrap();
+        let name = contract().message("broker:orders", &body).unwrap_or_else(|reason| panic!("no command of the contract: {reason}: {command}"));
+        self.heard.push(Message { channel: "broker:orders".to_owned(), name, body, text: command.to_owned(), at: Instant::now() });
+        redis::cmd("XADD").arg("broker:orders").arg("*").arg("command").arg(command).query(&mut self.speaker).unwrap()
+    }
+
     /// The next message, kept in `heard`; `None` when none comes in time.
     pub fn next_within(&mut self, patience: Duration) -> Option<Message> {
         self.listener.set_read_timeout(Some(patience.max(Duration::from_millis(1)))).unwrap();

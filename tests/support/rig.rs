@@ -1,16 +1,19 @@
 //! A private Redis, the built-in exchange and the service in this process, wired together.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use alpaca_broker::config::{
-    Account, Codec, Config, CryptoVenue, DialectRule, Environment, MarketData, RedisPlace, RedisSettings, RegistrationLimits, SimSettings, StockFeed,
+    Account, BrokerSettings, Codec, Config, CryptoVenue, DefaultOrderType, DialectRule, Environment, MarketData, PaperSettings, RedisPlace, RedisSettings,
+    RegistrationLimits, SimSettings, Slippage, StockFeed, VenueSettings,
 };
 use alpaca_broker::hub::{AlpacaBroker, BrokerHandle, CyclePace, HubError, HubOptions};
 use alpaca_broker::model::{Feed, FeedSet};
 use alpaca_broker::net::Endpoint;
+use alpaca_broker::risk::Limits;
 use alpaca_broker::runtime::{Secret, Threads};
 use alpaca_broker::sim::{Sim, SimConfig, SimControl};
 use tempfile::TempDir;
@@ -177,6 +180,36 @@ pub fn configuration(redis_port: u16, sim: &Sim, data_dir: &Path) -> Config {
         http: None,
         log_level: log::LevelFilter::Info,
         sim: Some(SimSettings { seed: 1, rate: 0.0, latency: Duration::ZERO }),
+    }
+}
+
+/// A paper account with the plan's settings, save that orders reach the market at once.
+pub fn paper_broker(limits: Limits) -> BrokerSettings {
+    let dec = |text: &str| text.parse::<rust_decimal::Decimal>().unwrap();
+    BrokerSettings {
+        name: "paper".parse().unwrap(),
+        file: "paper.yaml".to_owned(),
+        venue: VenueSettings::Paper(PaperSettings {
+            initial_balance: dec("100000"),
+            base_currency: "USD".to_owned(),
+            latency: Duration::ZERO,
+            latency_jitter: Duration::ZERO,
+            slippage: Slippage::Percentage(dec("0.0005")),
+            commission_rate: dec("0.001"),
+            regulatory_fees: false,
+            margin: dec("1"),
+            shorting: false,
+            extended_hours: true,
+            partial_fills: true,
+            random_partials: dec("0"),
+            queue: true,
+            prices: "alpaca".parse().unwrap(),
+            data_file: "paper.db".to_owned(),
+            seed: 1,
+        }),
+        default_order_type: DefaultOrderType::Market,
+        limits,
+        bot_limits: BTreeMap::new(),
     }
 }
 
