@@ -38,6 +38,8 @@ struct OfSymbol {
     /// The account's position by the fills.
     position: Option<Decimal>,
     moved_at: Option<Timestamp>,
+    /// Since when both say different things though no fill came.
+    differs_since: Option<Timestamp>,
 }
 
 /// The account's position, between the worst for a seller and the worst for a buyer.
@@ -66,10 +68,22 @@ impl Book {
         self.open.contains_key(id)
     }
 
+    /// What an open order has filled, as far as updates have said. An order that was read elsewhere may know of more, but
+    /// the position does not yet.
+    pub fn filled(&self, id: &ClientOrderId) -> Decimal {
+        self.open.get(id).map_or(Decimal::ZERO, |entry| entry.filled)
+    }
+
+    /// Whose order it is: by its name, or by that of the order that it hangs on or has replaced.
+    pub fn bot(&self, id: &ClientOrderId) -> Option<String> {
+        let known = self.open.get(id).or_else(|| self.ended.get(id)).and_then(|entry| entry.bot.as_deref());
+        known.or(id.bot()).map(str::to_owned)
+    }
+
     /// Open orders of a bot, or of everybody. Of two exits that exclude each other one counts, and so does one of an
     /// order and its replacement.
     pub fn open_orders(&self, bot: Option<&str>) -> u32 {
-        let counted = |entry: &&Entry| entry.is_of(bot) && !self.is_replacement_under_way(entry) && !self.is_second_exit(entry);
+        let counted = |entry: &&Entry| entry.is_of(bot) && self.open_predecessor(entry).is_none() && !self.is_second_exit(entry);
         u32::try_from(self.open.values().filter(counted).count()).unwrap_or(u32::MAX)
     }
 
@@ -77,7 +91,7 @@ impl Book {
     /// and are left out.
     pub fn exposure(&self, symbol: &Symbol, side: Side, bot: Option<&str>, except: Option<&ClientOrderId>) -> Decimal {
         let entries = self.entries(symbol, side, bot, except).filter(|entry| self.parent(entry).is_none());
-        entries.fold(Decimal::ZERO, |sum, entry| sum.saturating_add(entry.remaining()))
+        entries.fold(Decimal::ZERO, |sum, entry| sum.saturating_add(self.adds(entry, except)))
     }
 
     /// Units of a position that the open orders of one side would take back, exits included. Of two that exclude each
@@ -85,29 +99,34 @@ impl Book {
     pub fn spoken_for(&self, symbol: &Symbol, side: Side, bot: Option<&str>, except: Option<&ClientOrderId>) -> Decimal {
         let mut alone = Decimal::ZERO;
         let mut groups: BTreeMap<&VenueOrderId, Decimal> = BTreeMap::new();
+        let excepted = except.and_then(|id| self.open.get(id)).and_then(|entry| self.exits(entry));
         for entry in self.entries(symbol, side, bot, except).filter(|entry| !entry.held) {
-            match self.parent(entry).or(entry.venue.as_ref().filter(|_| entry.oco)) {
+            match self.exits(entry) {
+                Some(group) if Some(group) == excepted => {}
                 Some(group) => {
                     let largest = groups.entry(group).or_default();
-                    *largest = entry.remaining().max(*largest);
+                    *largest = self.adds(entry, except).max(*largest);
                 }
-                None => alone = alone.saturating_add(entry.remaining()),
+                None => alone = alone.saturating_add(self.adds(entry, except)),
             }
         }
         groups.values().fold(alone, |sum, units| sum.saturating_add(*units))
     }
 
-    /// The account's position by what the caller tells and by the fills since: for a while after a fill both count.
+    /// The account's position by what the caller tells and by the fills since: for a while after a fill both count. The
+    /// caller may as well know of a fill first, so what the fills say is given up only when both differ for long.
     pub fn settle(&mut self, symbol: &Symbol, told: Decimal, now: Timestamp) -> Range {
         let Some(of) = self.by_symbol.get_mut(symbol) else { return Range::exactly(told) };
         of.told = Some(told);
-        match of.position {
-            Some(filled) if filled != told && is_recent(of.moved_at, now) => Range { low: filled.min(told), high: filled.max(told) },
-            _ => {
-                of.position = Some(told);
-                Range::exactly(told)
-            }
+        let filled = of.position.unwrap_or(told);
+        if filled == told {
+            of.differs_since = None;
+        } else if is_recent(of.moved_at, now) {
+            return Range { low: filled.min(told), high: filled.max(told) };
+        } else if !is_recent(Some(*of.differs_since.get_or_insert(now)), now) {
+            (of.position, of.differs_since) = (Some(told), None);
         }
+        Range::exactly(told)
     }
 
     /// What the orders of a bot have bought and sold.
@@ -138,8 +157,7 @@ impl Book {
     /// Counts what an order becomes should a change succeed.
     pub fn approve_change(&mut self, id: &ClientOrderId, quantity: Decimal) {
         if let Some(entry) = self.open.get_mut(id) {
-            // The units of an earlier change that nobody has answered yet stay spoken for.
-            entry.changing = Some(entry.changing.map_or(quantity, |earlier| earlier.max(quantity)));
+            entry.change(quantity);
         }
     }
 
@@ -151,7 +169,7 @@ impl Book {
 
     pub fn withdraw_change(&mut self, id: &ClientOrderId) {
         if let Some(entry) = self.open.get_mut(id) {
-            entry.changing = None;
+            entry.withdraw_change();
         }
     }
 
@@ -162,18 +180,22 @@ impl Book {
             self.list_legs(order);
         }
         for order in open.filter(|order| order.status.is_open()) {
-            self.know(order);
-        }
-    }
-
-    /// Counts an open order of which nothing was heard before, as it stands.
-    pub fn know(&mut self, order: &Order) {
-        let id = &order.request.client_order_id;
-        if !self.is_open(id) && self.ended.get(id).is_none() {
-            let mut entry = self.unseen(order);
+            let (id, mut entry) = (&order.request.client_order_id, self.unseen(order));
             entry.describe(order);
             entry.filled = order.filled;
             self.names.insert(order.id.clone(), id.clone());
+            self.put(id.clone(), entry);
+        }
+    }
+
+    /// Counts an open order of which no update came yet. Until one comes nothing of it counts as filled: executions are
+    /// booked when they are observed.
+    pub fn expect(&mut self, order: &Order) {
+        let id = &order.request.client_order_id;
+        if order.status.is_open() && !self.is_open(id) && self.ended.get(id).is_none() {
+            let mut entry = self.unseen(order);
+            entry.describe(order);
+            entry.venue = None;
             self.put(id.clone(), entry);
         }
     }
@@ -195,18 +217,20 @@ impl Book {
         if let Some(old) = entry.venue.take_if(|known| *known != order.id) {
             self.names.remove(&old);
             if order.replaces == Some(old) {
-                (entry.filled, entry.changing, entry.awaits) = (carried_over(update, &entry), None, None);
+                entry.replaced_by(update);
             }
         } else if let Some(predecessor) = self.predecessor(order).filter(|_| !self.names.contains_key(&order.id)) {
             entry.filled = carried_over(update, predecessor);
         }
+        entry.bot = entry.bot.or_else(|| self.inherited_bot(order));
         self.hand_over(order);
         entry.describe(order);
         entry.answered(update);
         let more = entry.fill(update);
         self.book(update, entry.bot.clone().as_deref(), more);
         self.names.insert(order.id.clone(), id.clone());
-        entry.awaits = order.replaced_by.clone().filter(|next| order.status == OrderStatus::Replaced && !self.names.contains_key(next));
+        let next = order.replaced_by.clone().filter(|next| order.status == OrderStatus::Replaced && !self.names.contains_key(next));
+        entry.awaits = entry.awaits.or(next);
         if order.status.is_open() || entry.awaits.is_some() { self.put(id.clone(), entry) } else { self.end(id, entry) }
     }
 
@@ -221,27 +245,27 @@ impl Book {
         }
     }
 
-    /// A replacement is there: its predecessor ends if it only waited for that, and else counts for both until it ends.
+    /// A replacement is there: its predecessor ends if it only waited for that.
     fn hand_over(&mut self, order: &Order) {
         let Some(id) = self.predecessor_id(order).filter(|id| **id != order.request.client_order_id).cloned() else { return };
-        let Some(entry) = self.open.get_mut(&id) else { return };
-        if entry.awaits.as_ref() == Some(&order.id) {
-            if let Some(entry) = self.take(&id) {
-                self.end(&id, entry);
-            }
-        } else if order.status.is_open() {
-            entry.changing = entry.changing.max(order.quantity());
+        if self.open.get(&id).is_some_and(|entry| entry.awaits.as_ref() == Some(&order.id))
+            && let Some(entry) = self.take(&id)
+        {
+            self.end(&id, entry);
         }
     }
 
     fn unseen(&self, order: &Order) -> Entry {
         let mut entry = Entry::approved(&order.request, Decimal::ZERO);
-        if entry.bot.is_none() {
-            let parent = order.parent.as_ref().or_else(|| self.hangs_on.get(&order.id));
-            let kin = parent.and_then(|parent| self.named(parent)).or_else(|| self.predecessor(order));
-            entry.bot = kin.and_then(|kin| kin.bot.clone());
-        }
+        entry.bot = entry.bot.or_else(|| self.inherited_bot(order));
         entry
+    }
+
+    /// What hangs on an order of a bot or takes its place is that bot's, whatever the venue called it.
+    fn inherited_bot(&self, order: &Order) -> Option<Box<str>> {
+        let parent = order.parent.as_ref().or_else(|| self.hangs_on.get(&order.id));
+        let kin = parent.and_then(|parent| self.named(parent)).or_else(|| self.predecessor(order))?;
+        kin.bot.clone()
     }
 
     fn book(&mut self, update: &OrderUpdate, bot: Option<&str>, more: Decimal) {
@@ -256,6 +280,7 @@ impl Book {
             _ => of.position.or(of.told).map(|position| position.saturating_add(change)),
         };
         of.moved_at = of.moved_at.max(Some(update.at));
+        of.differs_since = None;
         if let Some(bot) = bot {
             let positions = self.bots.entry(bot.to_owned()).or_default();
             let position = positions.entry(request.symbol.clone()).or_default();
@@ -304,7 +329,7 @@ impl Book {
     fn entries(&self, symbol: &Symbol, side: Side, bot: Option<&str>, except: Option<&ClientOrderId>) -> impl Iterator<Item = &Entry> {
         let ids = self.by_symbol.get(symbol).into_iter().flat_map(|of| &of.orders);
         let entries = ids.filter(move |id| except != Some(*id)).filter_map(|id| self.open.get(id));
-        entries.filter(move |entry| entry.side == side && entry.is_of(bot) && !self.is_replacement_under_way(entry))
+        entries.filter(move |entry| entry.side == side && entry.is_of(bot))
     }
 
     fn named(&self, venue: &VenueOrderId) -> Option<&Entry> {
@@ -330,14 +355,25 @@ impl Book {
         entry.parent.as_ref().or_else(|| self.hangs_on.get(entry.venue.as_ref()?))
     }
 
+    /// What the exits of one position have in common: of these one alone will be filled.
+    fn exits<'a>(&'a self, entry: &'a Entry) -> Option<&'a VenueOrderId> {
+        self.parent(entry).or(entry.venue.as_ref().filter(|_| entry.oco))
+    }
+
     fn is_second_exit(&self, entry: &Entry) -> bool {
         self.parent(entry).and_then(|parent| self.named(parent)).is_some_and(|parent| parent.oco)
     }
 
-    /// Its predecessor is still open and counts for both.
-    fn is_replacement_under_way(&self, entry: &Entry) -> bool {
-        let predecessor = entry.replaces.as_ref().and_then(|old| self.open.get(self.names.get(old)?));
-        predecessor.is_some_and(|open| open.venue == entry.replaces)
+    /// What an order may fill beyond the one that it replaces, as long as that one is open: of the two the larger counts.
+    fn adds(&self, entry: &Entry, except: Option<&ClientOrderId>) -> Decimal {
+        let counted = self.open_predecessor(entry).filter(|(id, _)| except != Some(*id));
+        let counted = counted.map_or(Decimal::ZERO, |(_, predecessor)| predecessor.remaining());
+        entry.remaining().saturating_sub(counted).max(Decimal::ZERO)
+    }
+
+    fn open_predecessor(&self, entry: &Entry) -> Option<(&ClientOrderId, &Entry)> {
+        let id = self.names.get(entry.replaces.as_ref()?)?;
+        self.open.get(id).filter(|open| open.venue == entry.replaces).map(|open| (id, open))
     }
 }
 

@@ -7,10 +7,12 @@ use std::collections::{BTreeMap, VecDeque};
 use rust_decimal::Decimal;
 
 use crate::events::OrderUpdate;
-use crate::model::{ClientOrderId, Order, OrderChange, OrderClass, OrderRequest, OrderStatus, Side, Symbol, VenueOrderId};
+use crate::model::{ClientOrderId, Order, OrderChange, OrderClass, OrderRequest, OrderStatus, Side, Symbol, Timestamp, VenueOrderId};
 
 /// How many ended orders are remembered, so that late and repeated news of them are known for what they are.
 const ENDED: usize = 4_096;
+/// How many changes of one order are told apart.
+const CHANGES: usize = 16;
 
 #[derive(Debug, Clone)]
 pub(super) struct Entry {
@@ -21,8 +23,10 @@ pub(super) struct Entry {
     /// Units asked for; for an order by money an estimate.
     pub quantity: Decimal,
     pub filled: Decimal,
-    /// What the quantity becomes should a change under way succeed.
-    pub changing: Option<Decimal>,
+    /// What the quantity becomes should a change under way succeed, oldest first.
+    changes: Vec<Decimal>,
+    /// When the venue answered a change last.
+    answered_at: Option<Timestamp>,
     /// `None` until the venue has said something.
     pub venue: Option<VenueOrderId>,
     pub parent: Option<VenueOrderId>,
@@ -43,7 +47,8 @@ impl Entry {
             oco: matches!(request.class, OrderClass::Oco { .. }),
             quantity,
             filled: Decimal::ZERO,
-            changing: None,
+            changes: Vec::new(),
+            answered_at: None,
             venue: None,
             parent: None,
             legs: Vec::new(),
@@ -55,7 +60,7 @@ impl Entry {
 
     /// Units that may still be filled: the larger of before and after while a change is under way.
     pub fn remaining(&self) -> Decimal {
-        let quantity = self.changing.map_or(self.quantity, |changed| changed.max(self.quantity));
+        let quantity = self.changes.iter().fold(self.quantity, |largest, changed| largest.max(*changed));
         quantity.saturating_sub(self.filled).max(Decimal::ZERO)
     }
 
@@ -63,15 +68,17 @@ impl Entry {
         bot.is_none() || self.bot.as_deref() == bot
     }
 
-    /// Takes over what the venue says of it.
+    /// Takes over what the venue says of it. Not every report repeats what it hangs together with.
     pub fn describe(&mut self, order: &Order) {
         if let Some(quantity) = order.quantity() {
             self.quantity = quantity;
         }
         self.venue = Some(order.id.clone());
-        self.parent.clone_from(&order.parent);
-        self.legs.clone_from(&order.legs);
-        self.replaces.clone_from(&order.replaces);
+        self.parent = order.parent.clone().or(self.parent.take());
+        self.replaces = order.replaces.clone().or(self.replaces.take());
+        if !order.legs.is_empty() {
+            self.legs.clone_from(&order.legs);
+        }
         self.oco |= matches!(order.request.class, OrderClass::Oco { .. });
         self.held = order.status == OrderStatus::Held;
     }
@@ -87,13 +94,42 @@ impl Entry {
         more
     }
 
-    /// Forgets a change that the venue has answered. What was replaced by another order keeps counting the larger of
-    /// both until that one is heard of.
-    pub fn answered(&mut self, update: &OrderUpdate) {
-        let in_place = update.change == OrderChange::Replaced && update.order.status.is_open();
-        if in_place || matches!(update.change, OrderChange::ReplaceRejected | OrderChange::Restated) {
-            self.changing = None;
+    pub fn change(&mut self, quantity: Decimal) {
+        if self.changes.len() >= CHANGES {
+            let oldest = self.changes.remove(0);
+            self.changes.iter_mut().for_each(|change| *change = oldest.max(*change));
         }
+        self.changes.push(quantity);
+    }
+
+    /// The last change never left.
+    pub fn withdraw_change(&mut self) {
+        self.changes.pop();
+    }
+
+    /// Forgets the oldest change when the venue has answered one, and not twice for the same answer. What was replaced
+    /// by another order keeps counting the larger of both until that one is heard of.
+    pub fn answered(&mut self, update: &OrderUpdate) {
+        let in_place = match update.change {
+            OrderChange::Replaced => update.order.status.is_open(),
+            // A venue restates orders for reasons of its own, too.
+            OrderChange::Restated => self.changes.first().copied() == update.order.quantity(),
+            _ => false,
+        };
+        let answer = in_place || update.change == OrderChange::ReplaceRejected;
+        if answer && self.answered_at < Some(update.at) {
+            self.answered_at = Some(update.at);
+            if !self.changes.is_empty() {
+                self.changes.remove(0);
+            }
+        }
+    }
+
+    /// From here on this is the order that took its place under the same name.
+    pub fn replaced_by(&mut self, update: &OrderUpdate) {
+        self.filled = carried_over(update, self);
+        self.changes.clear();
+        self.awaits = None;
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! Must not know threads: the caller holds a gate under one lock, so that counting across bots is one atomic step.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use rust_decimal::Decimal;
@@ -16,7 +16,7 @@ use super::protect::protect;
 use super::rate::Rates;
 use super::rules::{Scope, units};
 use crate::events::{AccountRef, OrderUpdate};
-use crate::model::{ClientOrderId, Modification, Order, OrderPrice, OrderRequest, OrderType, Percent, Side, Size, Symbol, Timestamp, Trail};
+use crate::model::{ClientOrderId, Modification, Order, OrderClass, OrderPrice, OrderRequest, OrderType, Percent, Side, Size, Symbol, Timestamp, Trail};
 
 /// How old a quote may be that protects a market order, where no `max_price_age` says it.
 const FRESH: Duration = Duration::from_secs(60);
@@ -100,13 +100,12 @@ impl Gate {
         if let Some(new) = change.client_order_id.as_ref().filter(|new| *new != id) {
             self.unused(new)?;
         }
-        if order.status.is_open() {
-            self.book.know(order);
-        }
-        let case = Case { bot: id.bot(), changes: Some((id, order.filled)), sight, holdings, now };
+        self.book.expect(order);
+        let bot = self.book.bot(id);
+        let case = Case { bot: bot.as_deref(), changes: Some((id, self.book.filled(id))), sight, holdings, now };
         let (_, quantity) = self.examine(changed(&order.request, &change), &case)?;
         self.book.approve_change(id, quantity);
-        self.rates.add(id.bot(), now);
+        self.rates.add(bot.as_deref(), now);
         Ok(Approved::new(change))
     }
 
@@ -157,7 +156,7 @@ impl Gate {
             positions: self.book.bot_positions().get(bot).cloned().unwrap_or_default(),
         };
         let known = self.bot_limits.keys().chain(self.book.bot_positions().keys()).map(String::as_str);
-        let bots = known.chain(self.book.bots_with_orders()).chain(self.rates.bots()).collect::<std::collections::BTreeSet<_>>();
+        let bots = known.chain(self.book.bots_with_orders()).chain(self.rates.bots()).collect::<BTreeSet<_>>();
         Usage {
             open_orders: self.book.open_orders(None),
             orders_last_minute: self.rates.count(None, now),
@@ -184,7 +183,8 @@ impl Gate {
         scopes().try_for_each(|scope| scope.symbol(&request.symbol))?;
         scopes().try_for_each(|scope| scope.market(&request, case.sight.session))?;
         scopes().try_for_each(|scope| scope.price_age(&request.symbol, case.sight, case.now))?;
-        let request = match scopes().filter(|scope| scope.limits.max_slippage.is_some()).min_by_key(|scope| scope.limits.max_slippage) {
+        let strictest = scopes().filter(|scope| scope.limits.max_slippage.is_some()).min_by_key(|scope| scope.limits.max_slippage);
+        let request = match strictest.filter(|_| case.changes.is_none()) {
             Some(scope) => protected(request, &scope, case)?,
             None => request,
         };
@@ -202,7 +202,7 @@ impl Gate {
         if case.changes.is_none() {
             scopes().try_for_each(|scope| scope.open_orders(|| this.book.open_orders(scope.bot)))?;
         }
-        scopes().try_for_each(|scope| scope.rate(this.rates.count(scope.bot, case.now)))?;
+        scopes().try_for_each(|scope| scope.rate(|| this.rates.count(scope.bot, case.now)))?;
         Ok((request, quantity.unwrap_or_default()))
     }
 
@@ -282,6 +282,9 @@ fn too_much(request: &OrderRequest, asked: Option<Decimal>, position: Decimal, s
     let Some(asked) = asked else {
         return Some((format!("no price of {symbol} is known to tell how much this order would reduce"), None));
     };
+    if matches!(request.class, OrderClass::Bracket { .. } | OrderClass::Oto { .. }) {
+        return Some(("the exits of this order would take back what it reduces".to_owned(), None));
+    }
     let held = side.opposite().signed(position).max(Decimal::ZERO);
     let room = held.saturating_sub(spoken_for).max(Decimal::ZERO);
     if asked <= room && !room.is_zero() {

@@ -19,3 +19,6 @@ pub use gate::{BotUsage, Gate, Usage};
 pub use halt::{HaltBook, HaltBookError, HaltMode, HaltRecord, HaltScope, ScopeError};
 pub use limits::{Holdings, Limits, Sight};
 pub use protect::protect;
+
+#[cfg(test)]
+mod tests;

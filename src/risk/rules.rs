@@ -181,8 +181,9 @@ impl Scope<'_> {
         Err(self.deny(Rule::MaxOpenOrders, format!("{} has {open} open orders, allowed are {allowed}", self.whose()), Some(m)))
     }
 
-    pub fn rate(&self, sent: u32) -> Result<(), Denial> {
+    pub fn rate(&self, sent: impl Fn() -> u32) -> Result<(), Denial> {
         let Some(allowed) = self.limits.max_orders_per_minute else { return Ok(()) };
+        let sent = sent();
         if sent < allowed {
             return Ok(());
         }
