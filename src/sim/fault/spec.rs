@@ -50,7 +50,7 @@ pub struct FaultSpec {
 /// Why a text is no fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum FaultTextError {
-    #[error("there is no fault {name:?}; did you mean {nearest}? The name list prints all of them")]
+    #[error("there is no fault {name:?}; did you mean {nearest}? --fault list and /admin/help name all of them")]
     Unknown { name: String, nearest: &'static str },
     #[error("the fault {name} takes {wanted}, not {value:?}; write for example {example}")]
     Value { name: &'static str, wanted: &'static str, value: String, example: String },

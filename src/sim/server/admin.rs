@@ -13,7 +13,6 @@ use serde_json::{Value, json};
 use super::Shared;
 use super::tape::Direction;
 use crate::model::{Amount, Fact, Price, Quote, Status, Timestamp};
-use crate::runtime::wall_now;
 use crate::sim::fault::{ActiveFault, Fault, FaultSpec, Left};
 use crate::sim::http::Head;
 use crate::sim::message::{SimBody, SimMessage};
@@ -160,7 +159,7 @@ fn market(shared: &Shared, body: &[u8]) -> Response {
     if bodies.is_empty() {
         return told(400, MOVE);
     }
-    let at = wall_now();
+    let at = shared.now();
     let messages: Vec<SimMessage> = bodies.into_iter().map(|body| SimMessage { symbol: wish.symbol.as_str().into(), at, body }).collect();
     shared.emit(&messages);
     shown(200, &json!({"emitted": messages.len()}))

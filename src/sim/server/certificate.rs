@@ -1,4 +1,4 @@
-//! A certificate made on the spot, for TLS on this machine when none is given: self-signed, for localhost, for ten years.
+//! A certificate made on the spot, for TLS on this machine when none is given: self-signed, for localhost, until 2050.
 //!
 //! Only what X.509 asks for at least is written, by hand. Nobody trusts it unless told to.
 
@@ -25,7 +25,7 @@ const PRIME256V1: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 0x03, 0x01, 0x07];
 const COMMON_NAME: &[u8] = &[0x55, 0x04, 0x03];
 const ALTERNATIVE_NAMES: &[u8] = &[0x55, 0x1d, 0x11];
 const NAME: &str = "alpaca-broker sim";
-/// Years in which it is valid: any clock that runs this program is between them.
+/// It is valid between these: any clock that runs this program is.
 const FROM: &str = "250101000000Z";
 const UNTIL: &str = "491231235959Z";
 

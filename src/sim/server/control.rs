@@ -70,7 +70,7 @@ impl SimControl {
     /// The `data` object of a trade update to all listeners of the account.
     pub fn order_update(&self, account_id: &str, data_json: &str) {
         let update = Update { account: account_id.to_owned(), data: data_json.to_owned() };
-        self.shared.hub.lock().deliver(&[update]);
+        self.shared.hub.lock().deliver(&[update], self.shared.now());
     }
 
     /// Emits trades at a pace on a thread of their own. They pass the exchange by: no order is filled by them.

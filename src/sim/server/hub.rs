@@ -11,7 +11,7 @@ use super::counters::Counters;
 use super::outbox::{Out, Outbox, Signal};
 use super::record::{ConnectionRecord, StageFault};
 use crate::config::Codec;
-use crate::runtime::wall_now;
+use crate::model::Timestamp;
 use crate::sim::codec;
 use crate::sim::events_log::{Event, EventKind, EventLog, Mark};
 use crate::sim::exchange::Update;
@@ -228,9 +228,9 @@ impl Hub {
     }
 
     /// Tells the account's listeners what happened to its orders.
-    pub(super) fn deliver(&mut self, updates: &[Update]) {
+    pub(super) fn deliver(&mut self, updates: &[Update], now: Timestamp) {
         for update in updates {
-            for event in self.events.add(update, wall_now()) {
+            for event in self.events.add(update, now) {
                 self.watchers.values().for_each(|watcher| watcher.tell(&update.account, &event));
             }
             if self.faults.any() {

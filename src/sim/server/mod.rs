@@ -44,6 +44,7 @@ use super::exchange::Exchange;
 use super::limit::Limiter;
 use super::market::Market;
 use super::message::{SimBody, SimMessage};
+use super::rest::{self, Request, Response};
 use crate::model::Timestamp;
 use crate::net::{TlsError, server_config};
 use crate::runtime::{Stop, StopKind, StopToken, Task, ThreadExit, Threads, wall_now};
@@ -121,16 +122,27 @@ impl Shared {
     fn with_exchange<R>(&self, act: impl FnOnce(&mut Exchange, Timestamp) -> R) -> R {
         let mut exchange = self.exchange.lock();
         let due = exchange.next_due();
-        let result = act(&mut exchange, wall_now());
+        let now = self.now();
+        let result = act(&mut exchange, now);
         let updates = exchange.take_updates();
         if !updates.is_empty() {
-            self.hub.lock().deliver(&updates);
+            self.hub.lock().deliver(&updates, now);
         }
         if exchange.next_due() != due {
             // A full channel has called already.
             let _ = self.wake_market.try_send(());
         }
         result
+    }
+
+    /// Answers a REST request.
+    fn answer(&self, request: &Request<'_>) -> Response {
+        self.with_exchange(|exchange, now| rest::respond(exchange, &self.config.keys, request, now))
+    }
+
+    /// The time of the exchange.
+    fn now(&self) -> Timestamp {
+        wall_now()
     }
 
     fn armed(&self) -> bool {

@@ -7,12 +7,11 @@ use serde_json::json;
 
 use super::sse::Reader;
 use super::{Shared, admin};
-use crate::runtime::wall_now;
 use crate::sim::config::SimKey;
 use crate::sim::fault::{Fault, Target};
 use crate::sim::http::Head;
 use crate::sim::limit::Host;
-use crate::sim::rest::{self, Request, Response};
+use crate::sim::rest::{Request, Response};
 
 pub(super) type Headers = Vec<(&'static str, String)>;
 
@@ -68,7 +67,7 @@ fn call(shared: &Shared, head: &Head, body: &[u8], key: &SimKey, target: &Target
     }
     let credentials = Some((key.key_id.as_str(), key.secret.expose()));
     let request = Request { method: &head.method, path: &head.path, query: &head.query, credentials, body };
-    let mut response = shared.with_exchange(|exchange, now| rest::respond(exchange, &shared.config.keys, &request, now));
+    let mut response = shared.answer(&request);
     if places && response.status == 200 {
         if strikes(Fault::OrderReset) {
             return Reply::Cut;
@@ -80,7 +79,7 @@ fn call(shared: &Shared, head: &Head, body: &[u8], key: &SimKey, target: &Target
         }
     }
     if shared.armed() && head.method == "GET" {
-        response.body = shared.hub.lock().faults.answered(response.body, target, wall_now(), Instant::now());
+        response.body = shared.hub.lock().faults.answered(response.body, target, shared.now(), Instant::now());
     }
     Reply::Answer(response, headers)
 }
@@ -92,7 +91,7 @@ fn refusal(shared: &Shared, target: &Target<'_>) -> Option<Reply> {
     }
     let (hub, now) = (shared.hub.lock(), Instant::now());
     if let Some(until) = hub.faults.until(Fault::Rest429, target, now) {
-        let reset = wall_now().seconds() + i64::try_from((until - now).as_secs()).unwrap_or_default() + 1;
+        let reset = shared.now().seconds() + i64::try_from((until - now).as_secs()).unwrap_or_default() + 1;
         return Some(Reply::Answer(too_many(), limit_headers(CLAIMED_LIMIT, 0, reset)));
     }
     hub.faults.until(Fault::Rest503, target, now).map(|_| Reply::Answer(Response::error(503), Vec::new()))
@@ -105,7 +104,7 @@ fn count(shared: &Shared, key: &SimKey, host: Host) -> (Headers, bool) {
         Host::Data => (key.data_per_minute, &key.key_id),
     };
     let Some(limit) = limit else { return (Vec::new(), true) };
-    let left = shared.limiter.lock().count(who, host, limit, wall_now());
+    let left = shared.limiter.lock().count(who, host, limit, shared.now());
     (limit_headers(left.limit, left.remaining, left.reset), left.granted)
 }
 
