@@ -154,7 +154,7 @@ fn answers_and_data_come_late() {
         sim.control().trade("AAPL", "2", 1);
         assert_eq!((client.hear()[0]["p"].clone(), client.hear()[0]["p"].clone()), (json!(1), json!(2)));
     });
-    assert!(took >= late && took < late * 20, "{took:?}");
+    assert!(took >= late, "{took:?}");
     assert!(timed(&mut || assert_eq!(call(&sim, "GET", "/v2/account", "").0, 200)) >= late);
 }
 
