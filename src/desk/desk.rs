@@ -11,7 +11,6 @@ use serde_json::value::RawValue;
 use super::answer::{AccountView, Answer, CanceledView, FillView, PositionView, Verdict};
 use super::halts::HaltFile;
 use super::seat::Seat;
-use super::sights::Sights;
 use crate::contract::{BadCommand, DeskCommand, OrderSetting, Question, Wish, write_order};
 use crate::events::{Command, Event, EventBus, OrderKey, OrderUpdate};
 use crate::exchanges::BrokerError;
@@ -32,7 +31,6 @@ pub type WantPrices = Box<dyn Fn(&ExchangeName, &Symbol) + Send + Sync>;
 /// The desk.
 pub struct Desk {
     seats: Vec<Arc<Seat>>,
-    sights: Arc<Sights>,
     bus: EventBus,
     want_prices: WantPrices,
     halts: Arc<HaltFile>,
@@ -41,9 +39,9 @@ pub struct Desk {
 
 impl Desk {
     /// The first seat is the default.
-    pub fn new(seats: Vec<Arc<Seat>>, sights: Arc<Sights>, bus: EventBus, want_prices: WantPrices, halts: Arc<HaltFile>, clock: fn() -> Timestamp) -> Desk {
+    pub fn new(seats: Vec<Arc<Seat>>, bus: EventBus, want_prices: WantPrices, halts: Arc<HaltFile>, clock: fn() -> Timestamp) -> Desk {
         halts.restore(&seats);
-        Desk { seats, sights, bus, want_prices, halts, clock }
+        Desk { seats, bus, want_prices, halts, clock }
     }
 
     pub fn seats(&self) -> &[Arc<Seat>] {
@@ -191,9 +189,9 @@ impl Desk {
     fn sight(&self, seat: &Seat, symbol: &Symbol, now: Timestamp) -> Sight {
         (self.want_prices)(&seat.prices, symbol);
         let session = (seat.session_of)(symbol, now);
-        let sight = self.sights.of(&seat.prices, symbol, session);
-        if sight.bid.is_none() && sight.ask.is_none() && self.sights.wait_for_quote(&seat.prices, symbol, FIRST_PRICE) {
-            return self.sights.of(&seat.prices, symbol, session);
+        let sight = seat.sights.of(&seat.prices, symbol, session);
+        if sight.bid.is_none() && sight.ask.is_none() && seat.sights.wait_for_quote(&seat.prices, symbol, FIRST_PRICE) {
+            return seat.sights.of(&seat.prices, symbol, session);
         }
         sight
     }

@@ -5,10 +5,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{never, select};
+use crossbeam_channel::select;
 
 use super::seat::Seat;
-use super::sights::Sights;
 use crate::events::{Event, EventBus, OrderUpdate, Subscription, Topics};
 use crate::observe::Heartbeat;
 use crate::runtime::StopToken;
@@ -24,7 +23,6 @@ pub type HandOn = Box<dyn FnMut(&OrderUpdate) + Send>;
 pub struct Pump {
     pub bus: EventBus,
     pub seats: Vec<Arc<Seat>>,
-    pub sights: Arc<Sights>,
     pub hand_on: HandOn,
     pub token: StopToken,
     pub heartbeat: Heartbeat,
@@ -33,18 +31,12 @@ pub struct Pump {
 impl Pump {
     /// Subscribes now, so that nothing is missed between this and [`Pump::run`].
     pub fn subscribe(bus: &EventBus) -> Subscription {
-        bus.subscribe(Topics { facts: true, market: true, health: false }, ROOM)
+        bus.subscribe(Topics::FACTS, ROOM)
     }
 
     pub fn run(mut self, mut subscription: Subscription) {
-        let no_values = never();
         loop {
             self.heartbeat.beat();
-            // Facts first: a price can wait.
-            while let Ok(event) = subscription.facts.try_recv() {
-                self.take(&event);
-            }
-            let values = if subscription.facts.is_empty() { &subscription.values } else { &no_values };
             select! {
                 recv(subscription.facts) -> event => match event {
                     Ok(event) => self.take(&event),
@@ -53,7 +45,6 @@ impl Pump {
                         None => return,
                     },
                 },
-                recv(values) -> event => if let Ok(event) = event { self.take(&event) },
                 recv(self.token.channel()) -> _ => {
                     subscription.facts.try_iter().for_each(|event| self.take(&event));
                     return;
@@ -64,16 +55,11 @@ impl Pump {
     }
 
     fn take(&mut self, event: &Event) {
-        match event {
-            Event::Market(market) => self.sights.see(market),
-            Event::OrderUpdated(update) => {
-                if let Some(seat) = self.seats.iter().find(|seat| seat.concerns(event)) {
-                    seat.observe(update);
-                }
-                (self.hand_on)(update);
-            }
-            Event::Filled(_) | Event::PositionChanged(_) | Event::HealthChanged(_) => {}
+        let Event::OrderUpdated(update) = event else { return };
+        if let Some(seat) = self.seats.iter().find(|seat| seat.concerns(event)) {
+            seat.observe(update);
         }
+        (self.hand_on)(update);
     }
 
     /// Cut off for being slow: counts again from what the brokers hold. `None` once we are to stop.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard};
 use rust_decimal::Decimal;
 
+use super::sights::Sights;
 use crate::events::{AccountRef, Event, OrderUpdate};
 use crate::exchanges::{Broker, BrokerError, Cached};
 use crate::model::{AccountInfo, ExchangeName, Fill, MarketSession, Modification, Order, OrderRequest, Symbol, Timestamp, VenueOrderId};
@@ -33,6 +34,8 @@ pub struct Seat {
     /// Whose prices its orders are judged by.
     pub prices: ExchangeName,
     pub session_of: SessionOf,
+    /// What the broker itself has seen by now, where it trades on prices that it is shown.
+    pub sights: Arc<Sights>,
     guarded: Mutex<Guarded>,
     account: Mutex<Cached<AccountInfo>>,
 }
@@ -47,10 +50,10 @@ pub struct Guarded {
 }
 
 impl Seat {
-    pub fn new(broker: Arc<dyn Broker>, account_name: String, prices: ExchangeName, session_of: SessionOf, gate: Gate) -> Seat {
+    pub fn new(broker: Arc<dyn Broker>, account_name: String, prices: ExchangeName, session_of: SessionOf, sights: Arc<Sights>, gate: Gate) -> Seat {
         let of = broker.of();
         let guarded = Mutex::new(Guarded { gate, positions: HashMap::new(), open: HashMap::new() });
-        Seat { broker, of, account_name, prices, session_of, guarded, account: Mutex::new(Cached::new(ACCOUNT_LIFETIME)) }
+        Seat { broker, of, account_name, prices, session_of, sights, guarded, account: Mutex::new(Cached::new(ACCOUNT_LIFETIME)) }
     }
 
     /// Counts what the broker holds already.

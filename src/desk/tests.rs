@@ -46,20 +46,27 @@ fn laid(folder: tempfile::TempDir, limits: Limits, bots: BTreeMap<String, Limits
         ..PaperSettings::new("paper".parse().unwrap(), "paper-1".parse().unwrap(), folder.path().join("paper.db"))
     };
     let broker = Arc::new(PaperBroker::new(settings, bus.clone(), Arc::new(wall_now)));
-    let gate = Gate::new(limits, bots).for_account(broker.of());
-    let seat = Arc::new(Seat::new(Arc::clone(&broker) as _, "paper".to_owned(), "alpaca".parse().unwrap(), Box::new(|_, _| MarketSession::Regular), gate));
     let sights = Arc::new(Sights::default());
+    let gate = Gate::new(limits, bots).for_account(broker.of());
+    let seat = Arc::new(Seat::new(
+        Arc::clone(&broker) as _,
+        "paper".to_owned(),
+        "alpaca".parse().unwrap(),
+        Box::new(|_, _| MarketSession::Regular),
+        Arc::clone(&sights),
+        gate,
+    ));
     let stop = Stop::new().unwrap();
     let seats = vec![seat];
     let heartbeat = Heartbeats::new().register("pump");
-    let pump = Pump { bus: bus.clone(), seats: seats.clone(), sights: Arc::clone(&sights), hand_on: Box::new(|_| ()), token: stop.token(), heartbeat };
+    let pump = Pump { bus: bus.clone(), seats: seats.clone(), hand_on: Box::new(|_| ()), token: stop.token(), heartbeat };
     let heard = Pump::subscribe(&bus);
     let pump = Some(std::thread::spawn(move || pump.run(heard)));
     broker.connect().unwrap();
     broker.set_session(MarketSession::Regular);
     seats[0].adopt().unwrap();
     let halts = Arc::new(HaltFile::open(folder.path().join("halts.json")).unwrap());
-    let desk = Arc::new(Desk::new(seats.clone(), Arc::clone(&sights), bus.clone(), Box::new(|_, _| ()), halts, wall_now));
+    let desk = Arc::new(Desk::new(seats.clone(), bus.clone(), Box::new(|_, _| ()), halts, wall_now));
     let table = Table { desk, broker, sights, bus, seats, stop, pump, folder };
     table.show("AAPL", "99.99", "100.01");
     table

@@ -41,6 +41,8 @@ pub struct Employed {
     /// Whose prices its orders are judged by.
     pub prices: ExchangeName,
     pub session_of: SessionOf,
+    /// Fed by a thread of the broker.
+    pub sights: Arc<Sights>,
     pub gate: Gate,
     /// Ends the threads of the broker.
     pub stop: Stop,
@@ -103,10 +105,9 @@ impl OrderSide {
     /// # Errors
     /// When the system refuses a thread.
     pub fn start(employed: Vec<Employed>, bus: &EventBus, around: Surroundings<'_>) -> io::Result<(OrderSide, Stock)> {
-        let sights = Arc::new(Sights::default());
         let (mut seats, mut behind) = (Vec::new(), Vec::new());
-        for Employed { broker, account_name, prices, session_of, gate, stop, tasks } in employed {
-            seats.push(Arc::new(Seat::new(broker, account_name, prices, session_of, gate)));
+        for Employed { broker, account_name, prices, session_of, sights, gate, stop, tasks } in employed {
+            seats.push(Arc::new(Seat::new(broker, account_name, prices, session_of, sights, gate)));
             behind.push((stop, tasks));
         }
         let (sender, wishes) = bounded(WISHES);
@@ -120,7 +121,7 @@ impl OrderSide {
             let _ = lane.send(OrderItem { account_id: update.of.account.as_str().into(), received: wall_now(), event: order_event(update, account) });
         });
         let heartbeat = around.heartbeats.register("desk-events");
-        let pump = Pump { bus: bus.clone(), seats: seats.clone(), sights: Arc::clone(&sights), hand_on, token: late.token(), heartbeat };
+        let pump = Pump { bus: bus.clone(), seats: seats.clone(), hand_on, token: late.token(), heartbeat };
         // Heard from before anything is counted: an update in between is counted twice the same, never missed.
         let subscription = Pump::subscribe(bus);
         let pump = around.threads.spawn("desk-events", move || pump.run(subscription))?;
@@ -131,7 +132,7 @@ impl OrderSide {
         }
         let wanting = Arc::clone(&wish);
         let want = Box::new(move |exchange: &ExchangeName, symbol: &Symbol| wanting.want(exchange, symbol));
-        let desk = Arc::new(Desk::new(seats.clone(), sights, bus.clone(), want, Arc::clone(&around.halts), wall_now));
+        let desk = Arc::new(Desk::new(seats.clone(), bus.clone(), want, Arc::clone(&around.halts), wall_now));
         let stats = Arc::new(DeskStats::default());
         let (inbox, entries) = bounded(COMMANDS);
         let (done, finished) = bounded(DONE);

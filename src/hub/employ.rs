@@ -14,7 +14,7 @@ use super::brokers::Employed;
 use crate::calendar::Calendar;
 use crate::config::{BrokerSettings, Config, DefaultOrderType, PaperSettings as PaperWords, Slippage as SlippageWords, VenueSettings};
 use crate::contract::DefaultType;
-use crate::desk::SessionOf;
+use crate::desk::{SessionOf, Sights};
 use crate::events::{Event, EventBus, Subscription, Topics};
 use crate::exchanges::factory::{FactoryError, Registry};
 use crate::exchanges::paper::broker::{PaperBroker, PaperSettings, Slippage};
@@ -39,6 +39,7 @@ struct Workplace<'a> {
 /// What runs behind a broker.
 struct Behind {
     session_of: SessionOf,
+    sights: Arc<Sights>,
     stop: Stop,
     tasks: Vec<Task<()>>,
 }
@@ -62,10 +63,10 @@ pub fn employ(config: &Config, bus: &EventBus, threads: &Threads) -> Result<Vec<
     let mut behind = workplace.behind.into_inner();
     // In the order of the configuration: the first is the default.
     let employed = config.brokers.iter().filter_map(|settings| {
-        let (broker, Behind { session_of, stop, tasks }) = (brokers.remove(&settings.name)?, behind.remove(&settings.name)?);
+        let (broker, Behind { session_of, sights, stop, tasks }) = (brokers.remove(&settings.name)?, behind.remove(&settings.name)?);
         let gate = Gate::new(settings.limits.clone(), settings.bot_limits.clone()).for_account(broker.of());
         let prices = prices_of(settings, config);
-        Some(Employed { broker, account_name: settings.name.to_string(), prices, session_of, gate, stop, tasks })
+        Some(Employed { broker, account_name: settings.name.to_string(), prices, session_of, sights, gate, stop, tasks })
     });
     Ok(employed.collect())
 }
@@ -87,12 +88,13 @@ fn paper(settings: &BrokerSettings, place: &Workplace<'_>) -> Result<Arc<dyn Bro
         let (driven, token) = (Arc::clone(&broker), stop.token());
         let time = place.threads.spawn(&format!("{name}-time"), move || driven.run(&token))?;
         let heard = place.bus.subscribe(Topics::MARKET, PRICES);
-        let feed = Feed { broker: Arc::clone(&broker), prices: words.prices.clone(), hours: hours.clone(), heard };
+        let sights = Arc::new(Sights::default());
+        let feed = Feed { broker: Arc::clone(&broker), sights: Arc::clone(&sights), prices: words.prices.clone(), hours: hours.clone(), heard };
         let token = stop.token();
         let prices = place.threads.spawn(&format!("{name}-prices"), move || feed.run(&token))?;
         let hours = hours.clone();
         let session_of: SessionOf = Box::new(move |symbol, at| if symbol.is_pair() { MarketSession::Regular } else { hours.session_at(at) });
-        Ok(Behind { session_of, stop, tasks: vec![time, prices] })
+        Ok(Behind { session_of, sights, stop, tasks: vec![time, prices] })
     };
     let behind = start().map_err(|error| refused(format!("{error}; the process has no threads or files left")))?;
     place.behind.borrow_mut().insert(name.clone(), behind);
@@ -141,6 +143,7 @@ impl Hours {
 /// The thread that shows a paper account its market.
 struct Feed {
     broker: Arc<PaperBroker>,
+    sights: Arc<Sights>,
     prices: ExchangeName,
     hours: Hours,
     heard: Subscription,
@@ -157,7 +160,11 @@ impl Feed {
             }
             select! {
                 recv(self.heard.values) -> event => match event {
-                    Ok(Event::Market(shown)) if shown.exchange == self.prices => self.broker.see(&shown),
+                    Ok(Event::Market(shown)) if shown.exchange == self.prices => {
+                        // The broker first: whoever waits for a price may then trade on it.
+                        self.broker.see(&shown);
+                        self.sights.see(&shown);
+                    }
                     Ok(_) => {}
                     Err(_) => return,
                 },

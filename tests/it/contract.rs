@@ -1,4 +1,5 @@
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use alpaca_broker::config::Config;
 use alpaca_broker::model::{Amount, Bar, BarKind, Correction, Digits, Fact, Luld, Status, TradeCancel};
@@ -7,7 +8,7 @@ use alpaca_broker::runtime::wall_now;
 use alpaca_broker::sim::{ConnectionRecord, SimBody, SimConfig, SimKey, SimMessage};
 use serde_json::Value;
 
-use crate::support::bot::Bot;
+use crate::support::bot::{Bot, Message};
 use crate::support::process::{ACCOUNT, service};
 use crate::support::redis_server::RedisServer;
 use crate::support::rig::{PATIENCE, Rig, RigOptions, paper_broker, wait_until};
@@ -216,10 +217,16 @@ fn every_message_of_the_contract_is_seen_on_the_wire() {
     // The order desk: an order that fills, one that is denied, a question, a halt.
     let ask = r#""exchange":"paper","reply_to":"wire:answers""#;
     bot.command(&format!(r#"{{"action":"place","client_order_id":"wire-2","symbol":"AAPL","side":"buy","qty":"2",{ask}}}"#));
-    let placed = bot.until("the answer to the order", |m| m.channel == "wire:answers" && m.name == "OrderReply");
-    assert_eq!((&placed.body["result"], &placed.body["client_order_id"]), (&"accepted".into(), &"wire-2".into()));
-    rig.exchange.quote("AAPL", "150.24", 200, "150.26", 100);
-    let fill = bot.until("the paper fill", |m| m.channel == "order:paper-1" && m.body["event"] == "fill");
+    // The order waits for the first quote that comes after the desk has asked for prices.
+    let fits = |m: &Message| m.channel == "wire:answers" && m.name == "OrderReply";
+    while !bot.heard.iter().any(fits) {
+        rig.exchange.quote("AAPL", "150.24", 200, "150.26", 100);
+        bot.next_within(Duration::from_millis(20));
+    }
+    let placed = bot.heard.iter().find(|m| fits(m)).unwrap();
+    assert_eq!((&placed.body["result"], &placed.body["client_order_id"]), (&"accepted".into(), &"wire-2".into()), "{}", placed.text);
+    let filled = |m: &Message| m.channel == "order:paper-1" && m.body["event"] == "fill";
+    let fill = bot.heard.iter().find(|m| filled(m)).cloned().unwrap_or_else(|| bot.until("the paper fill", filled));
     // The ask and 0.05 % of it.
     assert_eq!(fill.body["filled_avg_price"].to_string(), "150.33513");
     bot.command(&format!(r#"{{"action":"place","client_order_id":"wire-3","symbol":"AAPL","side":"buy","qty":6,{ask}}}"#));

@@ -127,7 +127,7 @@ fn the_command_line_trades() {
     let denied = trading.cli("order buy 1 AAPL");
     assert_eq!(denied.code, Some(1));
     assert!(denied.out.starts_with("denied  place cli-") && denied.out.contains("test"), "{}", denied.out);
-    assert!(good("status").contains("halt     halted for all: test"));
+    wait_until("the status tells the halt", || good("status").contains("halt     halted for all: test"));
     good("resume --all");
     assert!(good("order sell 3 AAPL --notional").starts_with("accepted"));
     let elsewhere = trading.cli("orders --broker binance");
