@@ -105,7 +105,7 @@ impl Engine {
             Terms::Limit(limit) if entry.rests => limit,
             _ => {
                 let taking = Taking { side, price: touch.price, quantity, displayed: touch.displayed };
-                let slipped = touch.price + side.signed(self.settings.slippage.amount(&taking).max(Decimal::ZERO));
+                let slipped = touch.price.saturating_add(side.signed(self.settings.slippage.amount(&taking).max(Decimal::ZERO)));
                 let printed = listed.book.within_band(listed.instrument.printed(side, slipped));
                 let bounded = match terms {
                     Terms::Limit(limit) if !accepts(side, limit, printed) => limit,

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use super::Engine;
 use super::store::Seq;
 use crate::events::{AccountRef, Event, OrderUpdate};
-use crate::model::{AccountId, ExecutionId, Fill, Order, OrderChange, OrderTimes, Timestamp, VenueOrderId};
+use crate::model::{AccountId, ExecutionId, Fill, Order, OrderChange, OrderStatus, OrderTimes, Timestamp, VenueOrderId};
 
 impl Engine {
     /// Takes one step of an order and tells it. A step that no order can take is a fault of this engine.
@@ -19,7 +19,7 @@ impl Engine {
         let Some(entry) = self.store.get_mut(seq) else { return };
         let order = Arc::make_mut(&mut entry.order);
         // The first event of an order says where it begins.
-        if change != OrderChange::PendingNew || order.status != crate::model::OrderStatus::PendingNew {
+        if change != OrderChange::PendingNew || order.status != OrderStatus::PendingNew {
             match order.status.after(change) {
                 Ok(next) => order.status = next,
                 Err(illegal) => {

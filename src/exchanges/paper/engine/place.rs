@@ -12,7 +12,7 @@ use super::store::{Entry, Place, Seq, Terms, Wish};
 use super::timers::Due;
 use super::{Engine, form};
 use crate::model::{
-    AccountId, ClientOrderId, Order, OrderChange, OrderClass, OrderRequest, OrderStatus, OrderTimes, OrderType, PositionIntent, TimeInForce, Timestamp,
+    AccountId, ClientOrderId, Order, OrderChange, OrderClass, OrderRequest, OrderStatus, OrderTimes, OrderType, PositionIntent, Side, TimeInForce, Timestamp,
 };
 
 impl Engine {
@@ -160,7 +160,7 @@ impl Engine {
         let loss = loss.map(|loss| loss.limit.map_or(OrderType::Stop { stop: loss.stop }, |limit| OrderType::StopLimit { stop: loss.stop, limit }));
         let oco = matches!(request.class, OrderClass::Oco { .. });
         let side = if oco { request.side } else { request.side.opposite() };
-        let intent = if side == crate::model::Side::Sell { PositionIntent::SellToClose } else { PositionIntent::BuyToClose };
+        let intent = if side == Side::Sell { PositionIntent::SellToClose } else { PositionIntent::BuyToClose };
         let mut legs = Vec::new();
         for kind in profit.into_iter().chain(loss) {
             let client_order_id = self.new_name(account);

@@ -14,14 +14,27 @@ use super::store::{Seq, Terms};
 use crate::events::MarketSight;
 use crate::model::{OrderType, Side, Symbol, TimeInForce, Timestamp};
 
+/// Numbers of a market stay below this, so that money never overflows.
+const BOUND: Decimal = Decimal::from_parts(0xd4a5_1000, 0xe8, 0, false, 0);
+
+fn is_possible(seen: &MarketSight) -> bool {
+    let all = |numbers: &[Decimal]| numbers.iter().all(|number| *number >= Decimal::ZERO && *number < BOUND);
+    match *seen {
+        MarketSight::Trade { price, size } => all(&[price, size]),
+        MarketSight::Quote { bid, bid_size, ask, ask_size } => all(&[bid, bid_size, ask, ask_size]),
+        MarketSight::Limits { down, up } => all(&[down, up]),
+        MarketSight::Halted | MarketSight::Resumed | MarketSight::Session(_) => true,
+    }
+}
+
 impl Engine {
-    /// The market shows something; what is not listed is left out.
+    /// The market shows something. What is not listed, and numbers that no market has, are left out.
     pub fn see(&mut self, symbol: &Symbol, seen: &MarketSight, now: Timestamp) {
         let now = self.begin(now);
         if let MarketSight::Session(session) = seen {
             return self.set_session(*session, now);
         }
-        let Some(listed) = self.listed.get_mut(symbol) else { return };
+        let Some(listed) = self.listed.get_mut(symbol).filter(|_| is_possible(seen)) else { return };
         let book = &mut listed.book;
         match *seen {
             MarketSight::Quote { bid, bid_size, ask, ask_size } => {

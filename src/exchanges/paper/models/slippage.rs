@@ -70,7 +70,7 @@ pub struct MarketImpact {
 
 impl SlippageModel for MarketImpact {
     fn amount(&self, taking: &Taking) -> Decimal {
-        let share = taking.quantity.checked_div(taking.displayed).map_or(self.ceiling, |ratio| self.base + self.slope.saturating_mul(ratio));
+        let share = taking.quantity.checked_div(taking.displayed).map_or(self.ceiling, |ratio| self.slope.saturating_mul(ratio).saturating_add(self.base));
         taking.price.saturating_mul(share.min(self.ceiling))
     }
 }

@@ -151,3 +151,19 @@ fn every_tenth_order_or_so_is_filled_in_parts_as_alpaca_does() {
     assert!((15..=60).contains(&partial), "{partial} partial fills of 600 orders");
     assert_eq!(stage.units("AAPL"), dec("0"));
 }
+
+#[test]
+fn numbers_that_no_market_has_are_left_out() {
+    let mut stage = Stage::plain();
+    stage.place(buy("10"));
+    let before = stage.account();
+    let huge = Decimal::MAX.to_string();
+    stage.quote("AAPL", "-1", "1", "2", "1");
+    stage.quote("AAPL", &huge, &huge, &huge, &huge);
+    stage.trade("AAPL", "1000000000000", "1");
+    stage.trade("AAPL", "0", "5");
+    assert_eq!(stage.account(), before);
+    stage.trade("AAPL", "999999999999", "999999999999");
+    stage.quote("AAPL", "999999999998", "0.000000000000000000000000001", "999999999999", "0");
+    assert_eq!(stage.account().long_value, dec("9999999999990"));
+}
