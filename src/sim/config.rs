@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use super::fault::FaultSpec;
 pub(super) use super::key::SimKey;
-use crate::model::{Price, Symbol};
+use crate::model::{Price, Symbol, Timestamp};
 
 /// Everything an exchange needs to know at its start. The default is silent (`rate` 0), plain, and on a free port.
 #[derive(Debug, Clone)]
@@ -29,8 +29,17 @@ pub struct SimConfig {
     pub seed: u64,
     /// What is traded, and at which price the day starts.
     pub symbols: Vec<(Symbol, Price)>,
-    /// Market messages a second over all symbols; 0 leaves the market to [`super::SimControl`].
+    /// Market messages a second of real time over all symbols; 0 leaves the market to [`super::SimControl`].
     pub rate: f64,
+    /// What the exchange's clock shows at the start: the present when `None`, or the time of the first frame of a replay.
+    pub start: Option<Timestamp>,
+    /// How many times faster than time its clock runs.
+    pub speed: f64,
+    pub hours: Hours,
+    /// A recording of stream frames, one a line, that is played in place of the invented market.
+    pub replay: Option<PathBuf>,
+    /// The recording begins anew at its end.
+    pub replay_loop: bool,
     pub keys: Vec<SimKey>,
     /// How long a data connection that died without a close keeps its slot (error 406); the real venue takes about 90 s.
     pub slot_linger: Duration,
@@ -42,6 +51,16 @@ pub struct SimConfig {
     pub day_trading_fields: bool,
     /// What may wait for one connection before it counts as a slow client (error 407).
     pub queue_bytes: usize,
+}
+
+/// When equities trade. Crypto always does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Hours {
+    /// Always: the market is as in the middle of its day, so that there is something to see at night.
+    #[default]
+    Always,
+    /// In the sessions of the calendar, by the exchange's clock.
+    Calendar,
 }
 
 impl Default for SimConfig {
@@ -56,6 +75,11 @@ impl Default for SimConfig {
             seed: 1,
             symbols: default_symbols(),
             rate: 0.0,
+            start: None,
+            speed: 1.0,
+            hours: Hours::default(),
+            replay: None,
+            replay_loop: false,
             keys: vec![SimKey::default()],
             slot_linger: Duration::ZERO,
             auth_timeout: Duration::from_secs(10),

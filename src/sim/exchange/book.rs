@@ -45,17 +45,15 @@ pub(in crate::sim) struct Book {
 
 #[derive(Debug, Clone, Copy)]
 pub(in crate::sim) struct Deal {
-    pub id: i64,
     pub price: Decimal,
     pub size: Decimal,
-    pub at: Timestamp,
 }
 
 impl Book {
     /// The state before the first quote.
     pub(super) fn around(price: Decimal, now: Timestamp) -> Book {
         let (tick, size) = (Decimal::new(1, 2), Decimal::ONE_HUNDRED);
-        let last = Deal { id: 1, price, size, at: now };
+        let last = Deal { price, size };
         Book { bid: (price - tick).max(Decimal::ZERO), bid_size: size, ask: price + tick, ask_size: size, quoted_at: now, last, last_day: price }
     }
 

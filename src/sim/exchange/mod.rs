@@ -190,9 +190,9 @@ impl Exchange {
     }
 
     /// Somebody traded.
-    pub(super) fn traded(&mut self, symbol: &str, id: i64, price: Decimal, size: Decimal, now: Timestamp) {
+    pub(super) fn traded(&mut self, symbol: &str, price: Decimal, size: Decimal, now: Timestamp) {
         let Some(book) = self.books.get_mut(symbol) else { return };
-        book.last = Deal { id, price, size, at: now };
+        book.last = Deal { price, size };
         self.seen(symbol, &MarketSight::Trade { price, size }, now);
     }
 

@@ -4,18 +4,20 @@
 
 mod account;
 mod activities;
+mod assets;
 mod body;
-mod market;
+mod clock;
+mod data;
 mod moment;
 mod orders;
 mod positions;
 mod trading;
-mod views;
 
 use serde_json::{Value, json};
 
 use super::config::SimKey;
 use super::exchange::{Exchange, Refusal};
+use super::market::MarketData;
 use crate::model::Timestamp;
 
 pub(super) struct Request<'a> {
@@ -73,21 +75,31 @@ impl Request<'_> {
     }
 }
 
-/// Answers one request.
-pub(super) fn respond(exchange: &mut Exchange, keys: &[SimKey], request: &Request<'_>, now: Timestamp) -> Response {
+/// Whose key a request comes with.
+fn customer<'a>(keys: &'a [SimKey], request: &Request<'_>) -> Option<&'a SimKey> {
     let known = |key: &&SimKey| request.credentials.is_some_and(|(id, secret)| key.key_id == id && key.secret.expose() == secret);
-    let Some(key) = keys.iter().find(known) else { return Response::error(401) };
+    keys.iter().find(known)
+}
+
+/// Answers what can be answered without the exchange: market data, the clock, the calendar. `None` for all else.
+pub(super) fn respond_without_exchange(market: &MarketData, keys: &[SimKey], request: &Request<'_>, now: Timestamp) -> Option<Response> {
+    let Some(key) = customer(keys, request) else { return Some(Response::error(401)) };
+    let path: Vec<&str> = request.path.trim_matches('/').split('/').collect();
+    data::respond(market, key, request, &path, now).or_else(|| clock::respond(market, request, &path, now))
+}
+
+/// Answers a request that [`respond_without_exchange`] does not.
+pub(super) fn respond(exchange: &mut Exchange, market: &MarketData, keys: &[SimKey], request: &Request<'_>, now: Timestamp) -> Response {
+    let Some(key) = customer(keys, request) else { return Response::error(401) };
     let account = key.account_id.as_str();
     let path: Vec<&str> = request.path.trim_matches('/').split('/').collect();
     if let Some(answer) = trading::respond(exchange, account, request, &path, now) {
         return answer.unwrap_or_else(Response::from);
     }
     let answer = match (request.method, path.as_slice()) {
-        ("GET", ["v2", "clock"]) => views::clock(now),
-        ("GET", ["v2", "assets", symbol @ ..]) if !symbol.is_empty() => views::asset(exchange, &symbol.join("/")),
-        ("GET", ["v2", "stocks", kind @ ("trades" | "quotes"), "latest"]) => Ok(market::latest(exchange, kind, request)),
-        ("GET", ["v2", "stocks", symbol, kind @ ("trades" | "quotes"), "latest"]) => market::latest_of(exchange, kind, symbol),
-        (_, ["v2", "account" | "clock" | "orders" | "positions"]) => return Response::error(405),
+        ("GET", ["v2", "assets"]) => assets::list(exchange, market, request),
+        ("GET", ["v2", "assets", symbol @ ..]) => assets::one(exchange, &symbol.join("/")),
+        (_, ["v2", "account" | "assets" | "orders" | "positions"]) => return Response::error(405),
         _ => return Response::error(404),
     };
     answer.unwrap_or_else(Response::from)

@@ -11,7 +11,6 @@ use super::outbox::{Out, Signal};
 use super::record::{ConnectionRecord, StageFault};
 use super::tape::Recorded;
 use crate::model::{Amount, Price, Quote, Timestamp};
-use crate::runtime::wall_now;
 use crate::sim::exchange::Update;
 use crate::sim::fault::{ActiveFault, FaultSpec};
 use crate::sim::message::{SimBody, SimMessage};
@@ -27,11 +26,16 @@ impl SimControl {
         SimControl { shared }
     }
 
+    /// What the exchange's clock shows.
+    pub fn now(&self) -> Timestamp {
+        self.shared.now()
+    }
+
     /// Somebody trades. A price that is none is logged and nothing is sent.
     pub fn trade(&self, symbol: &str, price: &str, size: u64) {
         let id = self.shared.next_trade.fetch_add(1, Ordering::Relaxed);
         match price.parse::<Price>() {
-            Ok(price) => self.emit(SimMessage { symbol: symbol.into(), at: wall_now(), body: SimBody::Trade { id, price, size: Amount::from_u64(size) } }),
+            Ok(price) => self.emit(SimMessage { symbol: symbol.into(), at: self.now(), body: SimBody::Trade { id, price, size: Amount::from_u64(size) } }),
             Err(error) => log::error!("simulated exchange: no trade of {symbol} at {price:?}: {error}"),
         }
     }
@@ -41,7 +45,7 @@ impl SimControl {
         match (bid.parse::<Amount>(), ask.parse::<Amount>()) {
             (Ok(bid), Ok(ask)) => {
                 let quote = Quote { bid, bid_size: Amount::from_u64(bid_size), ask, ask_size: Amount::from_u64(ask_size) };
-                self.emit(SimMessage { symbol: symbol.into(), at: wall_now(), body: SimBody::Quote(quote) });
+                self.emit(SimMessage { symbol: symbol.into(), at: self.now(), body: SimBody::Quote(quote) });
             }
             _ => log::error!("simulated exchange: no quote of {symbol} at {bid:?} to {ask:?}"),
         }

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use super::Shared;
 use crate::model::{Amount, Digits, Price};
-use crate::runtime::{JoinFailure, Task, Waited, wall_now};
+use crate::runtime::{JoinFailure, Task, Waited};
 use crate::sim::message::{SimBody, SimMessage};
 
 /// Shorter waits are not worth a sleep.
@@ -76,7 +76,7 @@ fn run(shared: &Shared, spec: &LoadSpec) -> LoadReport {
     let mut sent = 0;
     let mut batch = Vec::with_capacity(spec.per_frame.max(1));
     while sent < spec.total && !names.is_empty() && shared.token.is_running() {
-        let at = wall_now();
+        let at = shared.clock.now();
         let until = spec.total.min(sent + spec.per_frame.max(1) as u64);
         for n in sent..until {
             let which = (n % names.len() as u64) as usize;

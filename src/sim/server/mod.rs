@@ -12,7 +12,9 @@ mod counters;
 mod door;
 mod ears;
 mod faulty;
+mod floor;
 mod framing;
+mod halts;
 mod hub;
 mod load;
 mod outbox;
@@ -30,7 +32,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use crossbeam_channel::{Receiver, Sender, bounded, select};
+use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Condvar, Mutex};
 
 pub use control::SimControl;
@@ -39,10 +41,11 @@ pub use load::{LoadHandle, LoadReport, LoadSpec, LoadTotals};
 pub use record::{ConnectionRecord, FaultAction, StageFault};
 pub use tape::{Direction, Recorded};
 
+use super::clock::{SimClock, SpeedError};
 use super::config::SimConfig;
 use super::exchange::Exchange;
 use super::limit::Limiter;
-use super::market::Market;
+use super::market::{Market, MarketData, Replay, ReplayError, sight_of};
 use super::message::{SimBody, SimMessage};
 use super::rest::{self, Request, Response};
 use crate::model::Timestamp;
@@ -55,10 +58,6 @@ use tungstenite::Bytes;
 const BACKLOG_OF_EXITS: usize = 1_024;
 const JOIN: Duration = Duration::from_secs(1);
 const HOUR: Duration = Duration::from_secs(3_600);
-/// The market moves at most so often, by as many messages as are due.
-const TICK: Duration = Duration::from_millis(10);
-/// How often the test symbol moves, as on the real test feed.
-const TEST_TICK: Duration = Duration::from_secs(5);
 /// Ids of trades made by hand start here, apart from those of the market.
 const FIRST_TRADE: i64 = 1_000_000_000;
 
@@ -69,6 +68,10 @@ pub enum SimError {
     Listen { address: SocketAddr, cause: io::Error },
     #[error("the simulated exchange cannot serve TLS: {0}")]
     Tls(#[from] TlsError),
+    #[error(transparent)]
+    Replay(#[from] ReplayError),
+    #[error(transparent)]
+    Speed(#[from] SpeedError),
     #[error("the simulated exchange cannot start: {0}; the process has no threads or files left")]
     Resources(#[from] io::Error),
 }
@@ -87,6 +90,8 @@ pub struct Sim {
 #[derive(Debug)]
 struct Shared {
     config: SimConfig,
+    clock: SimClock,
+    market: MarketData,
     exchange: Mutex<Exchange>,
     hub: Mutex<Hub>,
     changed: Condvar,
@@ -135,14 +140,18 @@ impl Shared {
         result
     }
 
-    /// Answers a REST request.
+    /// Answers a REST request; the exchange is not held up by one about data.
     fn answer(&self, request: &Request<'_>) -> Response {
-        self.with_exchange(|exchange, now| rest::respond(exchange, &self.config.keys, request, now))
+        let (market, keys) = (&self.market, &self.config.keys);
+        match rest::respond_without_exchange(market, keys, request, self.now()) {
+            Some(response) => response,
+            None => self.with_exchange(|exchange, now| rest::respond(exchange, market, keys, request, now)),
+        }
     }
 
     /// The time of the exchange.
     fn now(&self) -> Timestamp {
-        wall_now()
+        self.clock.now()
     }
 
     fn armed(&self) -> bool {
@@ -152,7 +161,7 @@ impl Shared {
     /// Writes down what went over a wire, when that is wanted.
     fn tape(&self, connection: u64, direction: Direction, kind: &'static str, bytes: impl FnOnce() -> Bytes) {
         if self.config.record_bytes > 0 {
-            let (at, bytes) = (wall_now(), bytes());
+            let (at, bytes) = (self.now(), bytes());
             self.tape.lock().write(at, connection, direction, kind, &bytes);
         }
     }
@@ -162,15 +171,20 @@ impl Shared {
         if messages.is_empty() {
             return;
         }
+        self.market.note(messages);
         self.with_exchange(|exchange, now| {
             for message in messages {
                 match &message.body {
                     SimBody::Quote(quote) => exchange.quoted(&message.symbol, quote, now),
-                    SimBody::Trade { id, price, size } => {
+                    SimBody::Trade { price, size, .. } => {
                         let (price, size) = (price.to_decimal().unwrap_or_default(), size.to_decimal().unwrap_or_default());
-                        exchange.traded(&message.symbol, *id, price, size, now);
+                        exchange.traded(&message.symbol, price, size, now);
                     }
-                    SimBody::Fact(_) => {}
+                    SimBody::Fact(fact) => {
+                        if let Some(sight) = sight_of(fact) {
+                            exchange.seen(&message.symbol, &sight, now);
+                        }
+                    }
                 }
             }
         });
@@ -192,8 +206,15 @@ impl Sim {
         let (address, listener) = listen(config.listen)?;
         let secure = config.listen_tls.map(listen).transpose()?;
         let stop = Stop::new()?;
-        let exchange = Exchange::new(&config, wall_now());
-        let market = Market::new(config.seed, &config.symbols, wall_now());
+        let replay = config.replay.as_deref().map(|path| Replay::open(path, config.replay_loop)).transpose()?;
+        let begin = config.start.or_else(|| replay.as_ref().map(Replay::first)).unwrap_or_else(wall_now);
+        let clock = SimClock::new(Instant::now(), begin, config.speed)?;
+        let exchange = Exchange::new(&config, begin);
+        let source = match replay {
+            Some(replay) => floor::Source::recorded(replay, begin),
+            None => floor::Source::Invented(Market::new(config.seed, &config.symbols)),
+        };
+        let market = MarketData::new(&config, begin);
         let (wake_market, market_calls) = bounded(1);
         let (report, exits) = bounded(BACKLOG_OF_EXITS);
         let hub = Hub::default();
@@ -205,6 +226,8 @@ impl Sim {
             next_connection: AtomicU64::new(1),
             next_trade: AtomicI64::new(FIRST_TRADE),
             config,
+            clock,
+            market,
             exchange: Mutex::new(exchange),
             hub: Mutex::new(hub),
             changed: Condvar::new(),
@@ -226,7 +249,7 @@ impl Sim {
             sim.threads.push(threads.spawn(name, move || accept::run(&shared, &listener, tls.as_ref()))?);
         }
         let shared = Arc::clone(&sim.shared);
-        sim.threads.push(threads.spawn("sim-market", move || move_market(&shared, market, &market_calls))?);
+        sim.threads.push(threads.spawn("sim-market", move || floor::run(&shared, source, &market_calls))?);
         Ok(sim)
     }
 
@@ -275,47 +298,6 @@ fn listen(address: SocketAddr) -> Result<(SocketAddr, TcpListener), SimError> {
     let listener = TcpListener::bind(address).map_err(failed)?;
     listener.set_nonblocking(true).map_err(failed)?;
     Ok((listener.local_addr().map_err(failed)?, listener))
-}
-
-/// Moves prices at the configured rate and answers orders when their latency is over.
-fn move_market(shared: &Shared, mut market: Market, calls: &Receiver<()>) {
-    let rate = if shared.config.rate.is_finite() { shared.config.rate.max(0.0) } else { 0.0 };
-    let tick = if rate > 0.0 { Duration::from_secs_f64((1.0 / rate).clamp(TICK.as_secs_f64(), HOUR.as_secs_f64())) } else { HOUR };
-    let started = Instant::now();
-    let (mut produced, mut next_tick, mut next_test) = (0_u64, started + tick, started + TEST_TICK);
-    while shared.token.is_running() {
-        let due = shared.exchange.lock().next_due().map(|at| Duration::from_nanos((at.nanos() - wall_now().nanos()).max(0).unsigned_abs()));
-        let now = Instant::now();
-        let wait = next_tick.saturating_duration_since(now).min(due.unwrap_or(HOUR));
-        select! {
-            recv(shared.token.channel()) -> _ => return,
-            recv(calls) -> _ => {}
-            default(wait) => {}
-        }
-        if due.is_some() {
-            shared.with_exchange(|exchange, now| exchange.due(now));
-        }
-        let now = Instant::now();
-        if now < next_tick {
-            continue;
-        }
-        next_tick = now + tick;
-        if rate == 0.0 {
-            continue;
-        }
-        let at = wall_now();
-        // Whatever a stall has held back is left out: a market does not catch up.
-        let wanted = ((now - started).as_secs_f64() * rate) as u64;
-        let count = (wanted - produced.min(wanted)).min((rate * 0.1) as u64 + 1);
-        produced = wanted;
-        let mut messages: Vec<SimMessage> = (0..count).filter_map(|_| market.step(at)).collect();
-        if now >= next_test {
-            next_test = now + TEST_TICK;
-            messages.extend(market.test_step(at));
-        }
-        messages.extend(market.bars(at));
-        shared.emit(&messages);
-    }
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ use super::wire;
 use crate::model::Timestamp;
 use crate::net::{Interest, Transport, wait_ready};
 use crate::runtime::{Stop, StopToken};
+use crate::sim::clock::SimClock;
 use crate::sim::config::SimKey;
 use crate::sim::events_log::{EventKind, Mark, Ulid};
 use crate::sim::http::Head;
@@ -48,9 +49,9 @@ impl Reader {
     }
 
     /// Until when a reader waits that wants nothing after a time.
-    fn patience(&self, now: Timestamp) -> Option<Duration> {
+    fn patience(&self, clock: &SimClock) -> Option<Duration> {
         match self.end {
-            Some(Mark::Time(end)) => Some(Duration::from_nanos((end.nanos() - now.nanos()).max(0).unsigned_abs())),
+            Some(Mark::Time(end)) => Some(clock.wait_until(end, Instant::now())),
             _ => None,
         }
     }
@@ -92,7 +93,7 @@ fn refuse(message: &str) -> Response {
 /// Serves a reader until it, the exchange or the end that it asked for ends it. The head has been sent.
 pub(super) fn serve(shared: &Shared, id: u64, wake: &Stop, transport: &mut Transport, reader: Reader) -> io::Result<()> {
     let outbox = Arc::new(Outbox::new(wake.clone(), shared.config.queue_bytes));
-    let until = reader.patience(shared.now()).map(|left| Instant::now() + left);
+    let until = reader.patience(&shared.clock).map(|left| Instant::now() + left);
     let watcher = Watcher { path: reader.path, kind: reader.kind, account: reader.account, end: reader.end, outbox: Arc::clone(&outbox) };
     let past = shared.hub.lock().watch(id, reader.start, watcher);
     let mut writer = Writer { shared, id, transport, token: wake.token() };

@@ -58,7 +58,7 @@ fn money_moves_with_orders_and_prices() {
     desk.place(json!({"qty": "100"}));
     desk.place(json!({"qty": "100", "type": "limit", "limit_price": "50"}));
     desk.quote("AAPL", "104.99", "105.01", "100");
-    desk.exchange.traded("AAPL", 9, "105".parse().unwrap(), Decimal::TEN, desk.now());
+    desk.exchange.traded("AAPL", "105".parse().unwrap(), Decimal::TEN, desk.now());
     let (_, account) = desk.call("GET", "/v2/account", "");
     let money = ["cash", "equity", "last_equity", "long_market_value", "buying_power", "non_marginable_buying_power", "initial_margin", "multiplier"];
     let shown = money.map(|field| text(&account, field).to_owned());

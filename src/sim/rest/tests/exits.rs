@@ -44,7 +44,7 @@ fn a_bracket_stops_its_loss() {
     let parent = desk.place(bracket());
     desk.frames();
     desk.quote("AAPL", "89.50", "89.60", "100");
-    desk.exchange.traded("AAPL", 7, "89.55".parse().unwrap(), Decimal::TEN, desk.now());
+    desk.exchange.traded("AAPL", "89.55".parse().unwrap(), Decimal::TEN, desk.now());
     desk.quote("AAPL", "89.50", "89.60", "100");
     let frames = desk.frames();
     let ends: Vec<_> = steps(&frames).into_iter().filter(|step| matches!(step.2, "filled" | "canceled")).collect();
@@ -82,7 +82,7 @@ fn a_trailing_stop_follows_the_price() {
     desk.place(json!({}));
     let order = desk.place(json!({"side": "sell", "type": "trailing_stop", "trail_percent": "10", "time_in_force": "gtc"}));
     let path = format!("/v2/orders/{}", text(&order, "id"));
-    desk.exchange.traded("AAPL", 7, "110".parse().unwrap(), Decimal::TEN, desk.now());
+    desk.exchange.traded("AAPL", "110".parse().unwrap(), Decimal::TEN, desk.now());
     let (_, moved) = desk.call("GET", &path, "");
     assert_eq!((text(&moved, "hwm"), text(&moved, "stop_price"), text(&moved, "trail_percent")), ("110", "99", "10"));
     assert_eq!(desk.call("PATCH", &path, r#"{"trail":"5"}"#).1["trail_percent"], "5");

@@ -6,7 +6,7 @@ fn a_position_shows_what_it_is_worth_and_what_is_free() {
     desk.place(json!({"qty": "10"}));
     desk.place(json!({"qty": "4", "side": "sell", "type": "limit", "limit_price": "150"}));
     desk.quote("AAPL", "109.99", "110.01", "100");
-    desk.exchange.traded("AAPL", 9, "110".parse().unwrap(), Decimal::TEN, desk.now());
+    desk.exchange.traded("AAPL", "110".parse().unwrap(), Decimal::TEN, desk.now());
     let (_, position) = desk.call("GET", "/v2/positions/AAPL", "");
     let fields = ["qty", "qty_available", "side", "avg_entry_price", "market_value", "cost_basis", "unrealized_pl", "unrealized_plpc"];
     assert_eq!(fields.map(|field| text(&position, field)), ["10", "6", "long", "100.01", "1100", "1000.1", "99.9", "0.09989"]);
