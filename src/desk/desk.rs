@@ -67,7 +67,7 @@ impl Desk {
             Wish::Order(Command::Place(request)) => self.place_once(action, seat, request, late, again, now),
             Wish::Order(Command::ClosePosition { client_order_id, symbol }) => match closing(action, seat, client_order_id, symbol) {
                 Ok(request) => self.place_once(action, seat, request, late, again, now),
-                Err(answer) => answer,
+                Err(answer) => *answer,
             },
             Wish::Order(Command::Modify { order, change }) => match late {
                 Some(reason) => Answer::denied(action, reason),
@@ -254,10 +254,10 @@ impl Desk {
 }
 
 /// The order that takes a position back.
-fn closing(action: &str, seat: &Seat, client_order_id: ClientOrderId, symbol: Symbol) -> Result<OrderRequest, Answer> {
-    let position = seat.broker.position(&symbol).map_err(|error| Answer::failed(action, &error))?;
+fn closing(action: &str, seat: &Seat, client_order_id: ClientOrderId, symbol: Symbol) -> Result<OrderRequest, Box<Answer>> {
+    let position = seat.broker.position(&symbol).map_err(|error| Box::new(Answer::failed(action, &error)))?;
     let held = position.map(|position| position.quantity).unwrap_or_default();
-    let quantity = Quantity::new(held.abs()).map_err(|_| Answer::denied(action, format!("there is no position in {symbol}")))?;
+    let quantity = Quantity::new(held.abs()).map_err(|_| Box::new(Answer::denied(action, format!("there is no position in {symbol}"))))?;
     let side = if held.is_sign_negative() { Side::Buy } else { Side::Sell };
     let time_in_force = if symbol.is_pair() { TimeInForce::Gtc } else { TimeInForce::Day };
     let (size, kind, class) = (Size::Quantity(quantity), OrderType::Market, OrderClass::Simple);
