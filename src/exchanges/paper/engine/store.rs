@@ -97,8 +97,10 @@ pub(super) fn collared(price: Decimal) -> Decimal {
     price.saturating_mul(share)
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Store {
+    /// Closed orders that are remembered.
+    pub(super) room: usize,
     entries: HashMap<Seq, Entry, foldhash::fast::FixedState>,
     by_id: HashMap<String, Seq, foldhash::fast::RandomState>,
     open: BTreeMap<Symbol, Vec<Seq>>,
@@ -109,6 +111,13 @@ pub(super) struct Store {
 /// An id as it is compared: dashes and capitals do not count.
 fn bare(id: &str) -> String {
     id.bytes().filter(|byte| *byte != b'-').map(|byte| char::from(byte.to_ascii_lowercase())).collect()
+}
+
+impl Default for Store {
+    fn default() -> Store {
+        let (entries, by_id) = (HashMap::default(), HashMap::default());
+        Store { room: MAX_CLOSED, entries, by_id, open: BTreeMap::new(), closed: VecDeque::new(), last: 0 }
+    }
 }
 
 impl Store {
@@ -166,7 +175,7 @@ impl Store {
             }
         }
         self.closed.push_back(seq);
-        if self.closed.len() <= MAX_CLOSED {
+        if self.closed.len() <= self.room {
             return None;
         }
         let forgotten = self.closed.pop_front().and_then(|oldest| self.entries.remove(&oldest))?;
