@@ -205,6 +205,9 @@ fn every_message_of_the_contract_is_seen_on_the_wire() {
     for channel in ["TICKER_UPDATES_AAPL", "status:AAPL"] {
         bot.until("the last fact", |m| m.channel == channel && m.name == "Cancel");
     }
+    // The facts have halted the symbol: nothing is filled before trading goes on at a new quote.
+    rig.exchange.resume("AAPL");
+    rig.exchange.quote("AAPL", "150.24", 200, "150.26", 100);
 
     // Orders: one that fills, and one that the venue words as nobody expects.
     let order = place_order(&rig, r#"{"symbol":"AAPL","qty":"2","side":"buy","type":"market","time_in_force":"day","client_order_id":"wire-1"}"#);
