@@ -209,12 +209,14 @@ impl Sim {
         let replay = config.replay.as_deref().map(|path| Replay::open(path, config.replay_loop)).transpose()?;
         let begin = config.start.or_else(|| replay.as_ref().map(Replay::first)).unwrap_or_else(wall_now);
         let clock = SimClock::new(Instant::now(), begin, config.speed)?;
-        let exchange = Exchange::new(&config, begin);
+        let market = MarketData::new(&config, begin);
+        let mut exchange = Exchange::new(&config, begin);
+        // Before the first order can come.
+        exchange.set_session(market.session_at(begin), begin);
         let source = match replay {
             Some(replay) => floor::Source::recorded(replay, begin),
             None => floor::Source::Invented(Market::new(config.seed, &config.symbols)),
         };
-        let market = MarketData::new(&config, begin);
         let (wake_market, market_calls) = bounded(1);
         let (report, exits) = bounded(BACKLOG_OF_EXITS);
         let hub = Hub::default();

@@ -128,6 +128,27 @@ fn sessions_come_and_go_by_the_clock_of_the_exchange() {
 }
 
 #[test]
+fn orders_wait_for_the_opening() {
+    let sim = start(|config| (config.start, config.hours, config.speed) = (Some(time("2026-11-20T14:29:30Z")), Hours::Calendar, 100.0));
+    let control = sim.control();
+    let order = r#"{"symbol":"AAPL","qty":"1","side":"buy","type":"market","time_in_force":"day","client_order_id":"early"}"#;
+    let http: ureq::Agent = ureq::Agent::config_builder().timeout_global(Some(PATIENCE)).build().into();
+    let url = format!("http://{}/v2/orders", sim.address());
+    http.post(url).header("APCA-API-KEY-ID", "SIM").header("APCA-API-SECRET-KEY", "SIM-SECRET").send(order).unwrap();
+    let state = || get(&sim, "/v2/orders:by_client_order_id?client_order_id=early");
+    let begun = Instant::now();
+    let filled_at = loop {
+        control.quote("AAPL", "228.49", 100, "228.51", 100);
+        let order = state();
+        if order["status"] == "filled" {
+            break order["filled_at"].as_str().unwrap().parse::<Timestamp>().unwrap();
+        }
+        assert!(begun.elapsed() < PATIENCE, "{order}");
+    };
+    assert!(filled_at >= time("2026-11-20T14:30:00Z"), "{filled_at}");
+}
+
+#[test]
 fn a_fast_market_tells_bars_of_minutes_and_days() {
     let sim = start(|config| {
         (config.start, config.hours, config.speed, config.rate) = (Some(time("2026-11-20T15:00:00Z")), Hours::Calendar, 600.0, 2_000.0);
