@@ -5,7 +5,7 @@ import sys
 import threading
 import time
 
-DEADLINE = 90.0
+DEADLINE = 55.0
 STEP = 15.0
 STARTED = time.monotonic()
 

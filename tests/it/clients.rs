@@ -1,19 +1,23 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::support::process::{Ended, Exchange, Program, ask, service, wait_running};
+use crate::support::process::{Ended, Exchange, Program, SecureExchange, ask, service, wait_running};
 use crate::support::redis_server::RedisServer;
 
-/// The Python of the test clients, which `make clients` installs.
-fn python() -> PathBuf {
-    let python = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/clients-venv/bin/python");
-    assert!(python.exists(), "the Python clients of the tests are not installed: run `make clients`");
-    python
+/// The version of alpaca-py that a user of today has.
+const NEWEST: &str = "0.44.0";
+
+/// What `make clients` installed there.
+fn installed(path: &str) -> PathBuf {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("target").join(path);
+    assert!(path.exists(), "{} is not there, the clients of the tests are not installed: run `make clients`", path.display());
+    path
 }
 
-fn script(path: &str) -> Command {
-    let mut command = Command::new(python());
-    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(path));
+/// A script of the repository, run by the Python that sees this version of alpaca-py.
+fn python(version: &str, script: &str) -> Command {
+    let mut command = Command::new(installed(&format!("clients-python/{version}/bin/python")));
+    command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join(script));
     command
 }
 
@@ -22,11 +26,44 @@ fn assert_all_ok(ended: &Ended) {
     assert!(ended.out.lines().last().is_some_and(|line| line.starts_with("ok all")), "{}\n{}", ended.out, ended.errors);
 }
 
-#[test]
-fn alpaca_py_takes_the_built_in_exchange_for_alpaca() {
+fn judged_by_alpaca_py(version: &str) {
     let folder = tempfile::tempdir().unwrap();
     let exchange = Exchange::start(folder.path(), 400);
-    assert_all_ok(&ask(script("tests/clients/alpaca_py_check.py").arg(&exchange.url)));
+    assert_all_ok(&ask(python(version, "tests/clients/alpaca_py_check.py").arg(&exchange.url)));
+}
+
+fn judged_by_alpaca_js(folder_of_sdk: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let exchange = SecureExchange::start(folder.path(), 400);
+    let mut node = Command::new(installed("clients-node/bin/node"));
+    node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/alpaca_js_check.js"));
+    node.arg(installed(folder_of_sdk)).arg(&exchange.plain.url).arg(&exchange.url);
+    assert_all_ok(&ask(node.env("NODE_EXTRA_CA_CERTS", &exchange.certificate)));
+}
+
+#[test]
+fn alpaca_py_0_10_0_takes_the_built_in_exchange_for_alpaca() {
+    judged_by_alpaca_py("0.10.0");
+}
+
+#[test]
+fn alpaca_py_0_43_5_takes_the_built_in_exchange_for_alpaca() {
+    judged_by_alpaca_py("0.43.5");
+}
+
+#[test]
+fn alpaca_py_0_44_0_takes_the_built_in_exchange_for_alpaca() {
+    judged_by_alpaca_py(NEWEST);
+}
+
+#[test]
+fn alpaca_trade_api_js_3_1_3_takes_the_built_in_exchange_for_alpaca() {
+    judged_by_alpaca_js("clients-node/3");
+}
+
+#[test]
+fn alpaca_trade_api_js_4_0_2_takes_the_built_in_exchange_for_alpaca() {
+    judged_by_alpaca_js("clients-node/4");
 }
 
 #[test]
@@ -36,7 +73,7 @@ fn a_bot_on_redis_py_is_served_by_the_real_binary() {
     let redis = RedisServer::start();
     let service = service(folder.path(), &redis.url(), &exchange.variables(), &[]);
     wait_running(&mut redis::Client::open(redis.url()).unwrap().get_connection().unwrap(), &service);
-    assert_all_ok(&ask(script("tests/clients/redis_py_bot.py").arg(redis.url()).arg(&exchange.url)));
+    assert_all_ok(&ask(python(NEWEST, "tests/clients/redis_py_bot.py").arg(redis.url()).arg(&exchange.url)));
 }
 
 #[test]
@@ -47,7 +84,7 @@ fn the_quick_start_prints_prices_and_gives_its_registration_back() {
     let service = service(folder.path(), &redis.url(), &exchange.variables(), &[]);
     let mut client = redis::Client::open(redis.url()).unwrap().get_connection().unwrap();
     wait_running(&mut client, &service);
-    let quickstart = Program::start(script("examples/python/quickstart.py").arg("MSFT").env("REDIS_URL", redis.url()));
+    let quickstart = Program::start(python(NEWEST, "examples/python/quickstart.py").arg("MSFT").env("REDIS_URL", redis.url()));
     for _ in 0..5 {
         let line = quickstart.line();
         assert!(line.contains(" MSFT ") && !line.contains("missed"), "{line}");

@@ -1,7 +1,7 @@
 //! The real binary as a child process, with an environment of its own, and what it prints.
 
 use std::io::{BufRead, BufReader, Read};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::Arc;
 use std::time::Instant;
@@ -61,6 +61,15 @@ impl Program {
         self.out.recv_timeout(PATIENCE).unwrap_or_else(|_| panic!("{} printed no line; stderr: {}", self.name, self.errors()))
     }
 
+    /// The first address of that kind that it prints.
+    pub fn address(&self, scheme: &str) -> String {
+        loop {
+            if let Some(address) = self.line().split([' ', ',']).find(|word| word.starts_with(scheme)) {
+                return address.to_owned();
+            }
+        }
+    }
+
     pub fn errors(&self) -> String {
         self.errors.lock().clone()
     }
@@ -111,9 +120,14 @@ pub struct Exchange {
 
 impl Exchange {
     pub fn start(folder: &Path, rate: u32) -> Exchange {
-        let program = Program::start(&mut broker(folder, &["sim", "--listen", "127.0.0.1:0", "--rate", &rate.to_string()]));
-        let line = program.line();
-        let url = line.split([' ', ',']).find(|word| word.starts_with("http://")).unwrap_or_else(|| panic!("no address in {line:?}")).to_owned();
+        Exchange::start_with(folder, rate, &[])
+    }
+
+    /// With further arguments of the command.
+    pub fn start_with(folder: &Path, rate: u32, args: &[&str]) -> Exchange {
+        let rate = rate.to_string();
+        let program = Program::start(&mut broker(folder, &[&["sim", "--listen", "127.0.0.1:0", "--rate", &rate], args].concat()));
+        let url = program.address("http://");
         Exchange { program, url }
     }
 
@@ -128,6 +142,27 @@ impl Exchange {
             ("PAPER_ALPACA_API_KEY_ID", "SIM".to_owned()),
             ("PAPER_ALPACA_API_SECRET_KEY", "SIM-SECRET".to_owned()),
         ]
+    }
+}
+
+/// The same with a second port under TLS, and a certificate that only those know who are told.
+pub struct SecureExchange {
+    pub plain: Exchange,
+    /// `https://127.0.0.1:PORT`.
+    pub url: String,
+    pub certificate: PathBuf,
+}
+
+impl SecureExchange {
+    pub fn start(folder: &Path, rate: u32) -> SecureExchange {
+        let own = rcgen::generate_simple_self_signed(vec!["127.0.0.1".to_owned()]).unwrap();
+        let (certificate, key) = (folder.join("exchange.pem"), folder.join("exchange.key"));
+        std::fs::write(&certificate, own.cert.pem()).unwrap();
+        std::fs::write(&key, own.signing_key.serialize_pem()).unwrap();
+        let files = ["--tls-cert", "exchange.pem", "--tls-key", "exchange.key"];
+        let plain = Exchange::start_with(folder, rate, &[&["--listen-tls", "127.0.0.1:0"], &files[..]].concat());
+        let url = plain.program.address("https://");
+        SecureExchange { plain, url, certificate }
     }
 }
 
