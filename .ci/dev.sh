@@ -155,6 +155,22 @@ python_environment() {
     cp "$1" "$2/installed.txt"
 }
 
+# The Python design that the service is compared with.
+compare() { python_environment benches/compare/requirements.txt target/compare-venv; }
+
+deny() {
+    if grep -nE '^name = "(tokio|async-std|smol|async-executor|openssl-sys|native-tls|aws-lc-sys)"' Cargo.lock; then
+        say "Cargo.lock has a crate that is not allowed here (above): threads only, and one TLS stack"
+        exit 1
+    fi
+    say "Cargo.lock: no async runtime, no second TLS stack"
+    if have cargo-deny; then
+        cargo deny --locked check bans licenses sources
+    else
+        say "cargo-deny is not installed: licences and sources are not checked (cargo install cargo-deny)"
+    fi
+}
+
 # --- the clients that the tests drive -------------------------------------------------------------------------------
 
 python_clients="0.10.0 0.43.5 0.44.0"
@@ -234,26 +250,8 @@ node_client() {
     rm -rf "$home"
     mkdir -p "$home"
     cp "$wanted/package.json" "$wanted/package-lock.json" "$home"
-    (cd "$home" && $npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >&2)
+    (cd "$home" && $npm ci --ignore-scripts --no-audit --no-fund --loglevel=error >/dev/null)
     cp "$wanted/package-lock.json" "$home/installed.json"
-}
-
-# --- more checks ----------------------------------------------------------------------------------------------------
-
-# The Python design that the service is compared with.
-compare() { python_environment benches/compare/requirements.txt target/compare-venv; }
-
-deny() {
-    if grep -nE '^name = "(tokio|async-std|smol|async-executor|openssl-sys|native-tls|aws-lc-sys)"' Cargo.lock; then
-        say "Cargo.lock has a crate that is not allowed here (above): threads only, and one TLS stack"
-        exit 1
-    fi
-    say "Cargo.lock: no async runtime, no second TLS stack"
-    if have cargo-deny; then
-        cargo deny --locked check bans licenses sources
-    else
-        say "cargo-deny is not installed: licences and sources are not checked (cargo install cargo-deny)"
-    fi
 }
 
 # --- installation ---------------------------------------------------------------------------------------------------
