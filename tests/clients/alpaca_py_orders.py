@@ -1,10 +1,8 @@
 """Orders of every kind through the SDK's own request objects, their updates, positions and activities."""
 
 import uuid
-from datetime import time as time_of_day
 from datetime import timedelta, timezone
 from decimal import Decimal
-from zoneinfo import ZoneInfo
 
 from alpaca.common.enums import Sort
 from alpaca.trading.enums import OrderClass, OrderSide, OrderStatus, OrderType, QueryOrderStatus, TimeInForce
@@ -27,8 +25,8 @@ from checks import expect, ok, until_true
 
 BUY, SELL = OrderSide.BUY, OrderSide.SELL
 DAY, GTC = TimeInForce.DAY, TimeInForce.GTC
-# Orders for the auctions are refused from these hours on until the evening, by the clock of New York.
-NO_OPG, NO_CLS, EVENING = time_of_day(9, 28), time_of_day(15, 50), time_of_day(19, 0)
+# Orders for the closing auction are refused so long before it.
+CLS_REFUSED = timedelta(minutes=10)
 
 
 def check(session):
@@ -137,18 +135,20 @@ def check_resting(session):
 
 
 def check_auctions(session):
-    now = session.trading.get_clock().timestamp.astimezone(ZoneInfo("America/New_York")).time()
-    for tif, closed_from in ((TimeInForce.OPG, NO_OPG), (TimeInForce.CLS, NO_CLS)):
+    clock = session.trading.get_clock()
+    # The opening auction is over in a session; orders for the closing one are taken until some minutes before it.
+    closing_taken = clock.next_close - clock.timestamp > CLS_REFUSED
+    for tif, taken in ((TimeInForce.OPG, not clock.is_open), (TimeInForce.CLS, closing_taken)):
         request = LimitOrderRequest(symbol="AAPL", qty=1, side=BUY, time_in_force=tif, limit_price=1.0)
-        if closed_from <= now < EVENING:
+        if not taken:
             error = refused(422, None, session.trading.submit_order, request)
-            ok(f"{tif.value} refused at {now}: {error}")
+            ok(f"{tif.value} refused at {clock.timestamp}: {error}")
             continue
         order = session.trading.submit_order(request)
         expect(order.time_in_force == tif, f"odd order {order}")
         session.trading.cancel_order_by_id(order.id)
         session.see(order, "canceled")
-        ok(f"{tif.value} waits at {now} and is canceled")
+        ok(f"{tif.value} waits at {clock.timestamp} and is canceled")
 
 
 def check_lists(session):
@@ -219,7 +219,8 @@ def check_groups(session):
     session.see(loss, "canceled")
     ok("a bracket: entered, its exits live together and die together")
 
-    waiting = place(session, LimitOrderRequest, "MSFT", tif=GTC, qty=1, limit_price=1.0, order_class=OrderClass.BRACKET, **exits)
+    entry = dollars(bid * 0.6)
+    waiting = place(session, LimitOrderRequest, "MSFT", tif=GTC, qty=1, limit_price=entry, order_class=OrderClass.BRACKET, **exits)
     session.see(waiting, "new")
     session.trading.cancel_order_by_id(waiting.id)
     for order in (waiting, *waiting.legs):
@@ -290,7 +291,8 @@ def check_activities(session):
     fills = client.get("/account/activities", {"activity_types": "FILL", "page_size": 100})
     expect(fills == client.get("/account/activities/FILL", {"page_size": 100}), "the two forms differ")
     ids = [fill["id"] for fill in fills]
-    expect(len(ids) >= 20 and ids == sorted(set(ids), reverse=True), f"odd order of activities {ids}")
+    times = [name.split("::")[0] for name in ids]
+    expect(len(set(ids)) == len(ids) >= 20 and times == sorted(times, reverse=True), f"odd order of activities {ids}")
     by_order = {}
     for fill in fills:
         expect(fill["activity_type"] == "FILL" and fill["type"] in ("fill", "partial_fill"), f"odd activity {fill}")
