@@ -18,6 +18,7 @@ class Sdk {
     constructor(Alpaca, { http, https, key, secret }) {
         this.Alpaca = Alpaca;
         this.options = { keyId: key, secretKey: secret, baseUrl: http, dataBaseUrl: http, dataStreamUrl: https, feed: "iex" };
+        this.http = http;
         this.api = new Alpaca(this.options);
     }
 

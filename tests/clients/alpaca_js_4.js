@@ -27,6 +27,7 @@ class Sdk {
     constructor(sdk, { http, https, key, secret }) {
         this.sdk = sdk;
         this.where = { http, https, key, secret };
+        this.http = http;
         this.ws = http.replace("http", "ws");
         this.credentials = { keyId: key, secret };
         const { trading, marketData } = sdk;

@@ -24,7 +24,7 @@ async function main() {
     const { Sdk } = version.startsWith("3.") ? require("./alpaca_js_3.js") : require("./alpaca_js_4.js");
     ok(`@alpacahq/alpaca-trade-api ${version}`);
     const sdk = new Sdk(load("@alpacahq/alpaca-trade-api"), { http, https, key, secret });
-    for (const part of ["account", "prices", "orders", "errors"]) {
+    for (const part of ["account", "prices", "orders", "errors", "faults"]) {
         await require(`./alpaca_js_${part}.js`).check(sdk);
     }
     ok("all");

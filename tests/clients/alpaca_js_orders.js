@@ -68,6 +68,7 @@ async function check(sdk) {
     await checkGroups(desk, quotes.MSFT.quote.bid);
     await checkPositions(desk);
     await checkActivities(desk);
+    sdk.desk_of_checks = desk;
 }
 
 async function checkFills(desk, { MSFT: { quote } }) {

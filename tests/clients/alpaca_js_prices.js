@@ -6,7 +6,9 @@ const { expect, ok, pause } = require("./alpaca_js_checks.js");
 const of = (symbol) => (event) => event.symbol === symbol;
 
 async function check(sdk) {
-    const { trades, quotes, errors, open, subscribe, unsubscribe } = sdk.stockStream();
+    const stocks = sdk.stockStream();
+    const { trades, quotes, errors, open, subscribe, unsubscribe } = stocks;
+    sdk.stocks_of_checks = stocks;
     await open;
     ok("the data stream is authenticated");
     subscribe("Trades", ["AAPL", "MSFT"]);

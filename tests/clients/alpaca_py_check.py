@@ -14,6 +14,7 @@ import alpaca
 
 import alpaca_py_account
 import alpaca_py_errors
+import alpaca_py_faults
 import alpaca_py_history
 import alpaca_py_orders
 import alpaca_py_prices
@@ -25,7 +26,7 @@ def main():
     key, secret = sys.argv[2:4] if len(sys.argv) > 3 else ("SIM", "SIM-SECRET")
     session = Session(sys.argv[1].rstrip("/"), key, secret)
     ok(f"alpaca-py {alpaca.__version__}")
-    for part in (alpaca_py_account, alpaca_py_prices, alpaca_py_history, alpaca_py_orders, alpaca_py_errors):
+    for part in (alpaca_py_account, alpaca_py_prices, alpaca_py_history, alpaca_py_orders, alpaca_py_errors, alpaca_py_faults):
         part.check(session)
     ok("all")
 

@@ -8,7 +8,7 @@ from alpaca.trading.enums import OrderClass, OrderSide, TimeInForce
 from alpaca.trading.requests import LimitOrderRequest, MarketOrderRequest, StopLossRequest, TakeProfitRequest, TrailingStopOrderRequest
 
 from alpaca_py_session import refused
-from checks import expect, ok
+from checks import expect, ok, until_true
 
 BUY = {"side": OrderSide.BUY, "time_in_force": TimeInForce.DAY}
 SELL = {"side": OrderSide.SELL, "time_in_force": TimeInForce.DAY}
@@ -79,3 +79,4 @@ def check_form(session, client):
         expect(json.loads(str(error))["message"], f"no message: {error}")
     ok("422: six orders of a wrong form")
     client.close_all_positions(cancel_orders=True)
+    until_true(lambda: client.get_all_positions() == [], "all positions are closed")
