@@ -2,7 +2,6 @@
 
 import uuid
 
-import requests
 from alpaca.data.live import StockDataStream
 from alpaca.trading.enums import OrderSide, OrderStatus, TimeInForce
 from alpaca.trading.requests import LimitOrderRequest, MarketOrderRequest
@@ -19,11 +18,6 @@ def check(session):
     check_order(session)
 
 
-def arm(session, fault):
-    answer = requests.post(f"{session.http}/admin/faults", json={"fault": fault}, timeout=5)
-    expect(answer.status_code == 200, f"the fault {fault} was not taken: {answer.text}")
-
-
 def check_stream(session):
     seen = Seen()
     # Another feed: the one of before may still be open.
@@ -32,7 +26,7 @@ def check_stream(session):
     run(stream)
     seen.wait(lambda _: True, "trade")
     for fault in ("fragment-frames=10@/v2/sip", "drop@/v2/sip"):
-        arm(session, fault)
+        session.admin("faults", {"fault": fault})
         since = seen.count()
         seen.wait(lambda _: seen.count() > since + 20, f"trades after {fault}", since=since + 20)
         ok(f"data goes on through {fault}")
@@ -40,7 +34,7 @@ def check_stream(session):
 
 def check_updates(session):
     for fault in ("swap-frames@trading", "unknown-field", "duplicate-trade-update"):
-        arm(session, fault)
+        session.admin("faults", {"fault": fault})
         order = session.trading.submit_order(LimitOrderRequest(**RESTING))
         session.see(order, "pending_new", "new")
         session.trading.cancel_order_by_id(order.id)
@@ -52,7 +46,7 @@ def check_updates(session):
 
 def check_order(session):
     name = f"check-{uuid.uuid4()}"
-    arm(session, "order-504")
+    session.admin("faults", {"fault": "order-504"})
     # The SDK sends an order again by itself when it was answered 504; only the name keeps it from being doubled.
     refused(422, 40010001, session.trading.submit_order, MarketOrderRequest(symbol="MSFT", qty=1, side=OrderSide.BUY, time_in_force=TimeInForce.DAY, client_order_id=name))
     order = session.trading.get_order_by_client_id(name)

@@ -38,6 +38,7 @@ def check(session):
     check_lists(session)
     check_replace(session)
     check_groups(session)
+    check_triggers(session)
     check_positions(session)
     check_activities(session)
 
@@ -249,6 +250,26 @@ def check_groups(session):
     session.trading.cancel_order_by_id(oto.legs[0].id)
     session.see(oto.legs[0], "canceled")
     ok("an OTO: entered, its exit live")
+
+
+def check_triggers(session):
+    """The market is moved by hand, for a moment."""
+    bid = session.quote("MSFT").bid_price
+    above, below = dollars(bid * 2), dollars(bid * 0.5)
+    stop = place(session, StopOrderRequest, "MSFT", SELL, tif=GTC, qty=1, stop_price=below)
+    session.see(stop, "new")
+    session.move("MSFT", dollars(bid * 0.4))
+    filled(session, stop, 1)
+    ok("a stop is filled when the market falls through it")
+    exits = {"take_profit": TakeProfitRequest(limit_price=above), "stop_loss": StopLossRequest(stop_price=below)}
+    bracket = place(session, MarketOrderRequest, "MSFT", tif=GTC, qty=1, order_class=OrderClass.BRACKET, **exits)
+    profit, loss = sorted(bracket.legs, key=lambda leg: leg.type != OrderType.LIMIT)
+    session.see(profit, "new")
+    session.move("MSFT", dollars(bid * 2.2))
+    fill = filled(session, profit, 1)
+    expect(fill.price >= above, f"filled at {fill.price}, worse than {above}")
+    session.see(loss, "canceled")
+    ok("a bracket takes its profit, and its stop is canceled")
 
 
 def check_positions(session):

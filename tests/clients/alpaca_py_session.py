@@ -4,6 +4,7 @@ import threading
 import time
 
 import alpaca
+import requests
 from alpaca.common.exceptions import APIError
 from alpaca.data.historical import CryptoHistoricalDataClient, StockHistoricalDataClient
 from alpaca.data.requests import StockLatestQuoteRequest
@@ -41,6 +42,16 @@ class Session:
             self.trading.submit_order(LimitOrderRequest(symbol="AAPL", qty=1, side=OrderSide.BUY, time_in_force=TimeInForce.GTC, limit_price=1.0))
             time.sleep(0.2)
         self.trading.cancel_orders()
+
+    def admin(self, what, wish):
+        """Asks the exchange for something that Alpaca has not."""
+        answer = requests.post(f"{self.http}/admin/{what}", json=wish, timeout=5)
+        expect(answer.status_code == 200, f"{wish} was not taken: {answer.text}")
+
+    def move(self, symbol, price):
+        """A trade at that price, between a bid and an ask about it."""
+        quote = {"bid": f"{price - 0.01:.2f}", "ask": f"{price + 0.01:.2f}", "bid_size": 1000, "ask_size": 1000}
+        self.admin("market", {"symbol": symbol, **quote, "trade": f"{price:.2f}", "size": 100})
 
     def see(self, order, *events):
         """Waits for these events of that order, in whatever order they come; the last one is returned."""
