@@ -260,6 +260,7 @@ def check_triggers(session):
     session.see(stop, "new")
     session.move("MSFT", dollars(bid * 0.4))
     filled(session, stop, 1)
+    session.move("MSFT", dollars(bid))
     ok("a stop is filled when the market falls through it")
     exits = {"take_profit": TakeProfitRequest(limit_price=above), "stop_loss": StopLossRequest(stop_price=below)}
     bracket = place(session, MarketOrderRequest, "MSFT", tif=GTC, qty=1, order_class=OrderClass.BRACKET, **exits)
@@ -269,6 +270,7 @@ def check_triggers(session):
     fill = filled(session, profit, 1)
     expect(fill.price >= above, f"filled at {fill.price}, worse than {above}")
     session.see(loss, "canceled")
+    session.move("MSFT", dollars(bid))
     ok("a bracket takes its profit, and its stop is canceled")
 
 
