@@ -6,6 +6,8 @@ use crate::support::redis_server::RedisServer;
 
 /// The version of alpaca-py that a user of today has.
 const NEWEST: &str = "0.44.0";
+/// Market messages a second that let no check wait long for one symbol's.
+const RATE: u32 = 1_500;
 
 /// What `make clients` installed there.
 fn installed(path: &str) -> PathBuf {
@@ -28,13 +30,13 @@ fn assert_all_ok(ended: &Ended) {
 
 fn judged_by_alpaca_py(version: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let exchange = Exchange::start(folder.path(), 400);
+    let exchange = Exchange::start(folder.path(), RATE);
     assert_all_ok(&ask(python(version, "tests/clients/alpaca_py_check.py").arg(&exchange.url)));
 }
 
 fn judged_by_alpaca_js(folder_of_sdk: &str) {
     let folder = tempfile::tempdir().unwrap();
-    let exchange = SecureExchange::start(folder.path(), 400);
+    let exchange = SecureExchange::start(folder.path(), RATE);
     let mut node = Command::new(installed("clients-node/bin/node"));
     node.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients/alpaca_js_check.js"));
     node.arg(installed(folder_of_sdk)).arg(&exchange.plain.url).arg(&exchange.url);
