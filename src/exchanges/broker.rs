@@ -82,7 +82,8 @@ pub trait Broker: Send + Sync + fmt::Debug {
         orders.iter().map(|order| self.order(order)).collect()
     }
 
-    /// Executions after `since`, oldest first, at most `limit`.
+    /// Executions after `since`, oldest first, a page of about `limit`: those of one instant stay together, so that who goes
+    /// on from the time of the last one misses none. An empty page is the end.
     fn fills(&self, since: Timestamp, limit: usize) -> Result<Vec<Fill>, BrokerError>;
 
     /// All that is held or owed.

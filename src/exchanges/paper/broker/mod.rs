@@ -20,13 +20,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::Mutex;
 
 pub use settings::{KIND, PaperSettings, Slippage};
 
 use super::engine::Instrument;
 use super::store::{Checkpointer, StoreError};
-use crate::events::{AccountRef, BrokerHealth, Event, EventBus, MarketDataEvent, OrderKey};
+use crate::events::{AccountRef, BrokerHealth, Event, EventBus, MarketDataEvent, MarketSight, OrderKey};
 use crate::exchanges::{Broker, BrokerError, BrokerMetrics, CancelOutcome, Capabilities, Connection};
 use crate::model::{AccountInfo, Balance, Fill, MarketSession, Modification, Order, OrderRequest, Position, Symbol, Timestamp};
 use crate::risk::Approved;
@@ -80,6 +80,13 @@ impl Held {
         self.latest = clock().max(self.latest);
         self.latest
     }
+
+    /// Lets an account that is open and in no trouble do something.
+    fn usable(&mut self, act: impl FnOnce(&mut Venue)) {
+        if let (Some(venue), None) = (&mut self.venue, &self.trouble) {
+            act(venue);
+        }
+    }
 }
 
 impl PaperBroker {
@@ -111,25 +118,39 @@ impl PaperBroker {
 
     /// Shows what a market showed. While the account is closed or cannot be kept, it is only remembered.
     pub fn see(&self, shown: &MarketDataEvent) {
-        self.shown(|sights, now| sights.note(&shown.symbol, shown.seen, now), |venue, now| venue.see(&shown.symbol, &shown.seen, now));
+        match shown.seen {
+            MarketSight::Session(session) => self.set_session(session),
+            seen => self.show(|held, now| {
+                held.sights.note(&shown.symbol, seen, now);
+                held.usable(|venue| venue.see(&shown.symbol, &seen, now));
+                Ok(())
+            }),
+        }
     }
 
     /// Says which phase the market is in.
     pub fn set_session(&self, session: MarketSession) {
-        self.shown(|sights, _| sights.note_session(session), |venue, now| venue.set_session(session, now));
+        self.show(|held, now| {
+            let first = held.sights.session().is_none();
+            held.sights.note_session(session);
+            match &mut held.venue {
+                // The engine takes the first word for an opening: it begins anew in that phase, with the opening that the file knows.
+                Some(venue) if first && held.trouble.is_none() => return venue.reload(&self.settings, &held.sights, now),
+                _ => held.usable(|venue| venue.set_session(session, now)),
+            }
+            Ok(())
+        });
     }
 
-    fn shown(&self, note: impl FnOnce(&mut Sights, Timestamp), show: impl FnOnce(&mut Venue, Timestamp)) {
+    fn show(&self, show: impl FnOnce(&mut Held, Timestamp) -> Result<(), StoreError>) {
         let mut held = self.held.lock();
         let now = held.now(&self.clock);
-        note(&mut held.sights, now);
-        if held.trouble.is_some() {
-            return;
-        }
-        let Some(venue) = &mut held.venue else { return };
-        show(venue, now);
         // Whoever calls next is told what went wrong.
-        let _ = self.settle(&mut held, now);
+        let _ = match show(&mut held, now) {
+            Ok(()) if held.trouble.is_none() => self.settle(&mut held, now),
+            Ok(()) => Ok(()),
+            Err(cause) => Err(self.lost(&mut held, &cause, now)),
+        };
         drop(held);
         self.outbox.carry(&self.bus);
     }
@@ -156,7 +177,7 @@ impl PaperBroker {
     }
 
     /// Writes down what happened, and hands over the events of it.
-    fn settle(&self, held: &mut MutexGuard<'_, Held>, now: Timestamp) -> Result<(), BrokerError> {
+    fn settle(&self, held: &mut Held, now: Timestamp) -> Result<(), BrokerError> {
         let Some(venue) = &mut held.venue else { return Ok(()) };
         match venue.keep() {
             Ok(events) => {
@@ -178,12 +199,12 @@ impl PaperBroker {
     }
 
     /// After a failure: reads the state again, if it is time to try.
-    fn recover(&self, held: &mut MutexGuard<'_, Held>, now: Timestamp) -> Result<(), BrokerError> {
+    fn recover(&self, held: &mut Held, now: Timestamp) -> Result<(), BrokerError> {
         let Some(trouble) = &held.trouble else { return Ok(()) };
         if now < trouble.again {
             return Err(trouble.error.clone());
         }
-        let Held { venue, sights, .. } = &mut **held;
+        let Held { venue, sights, .. } = held;
         let Some(venue) = venue else { return Ok(()) };
         if let Err(cause) = venue.reload(&self.settings, sights, now) {
             return Err(self.lost(held, &cause, now));
@@ -194,7 +215,7 @@ impl PaperBroker {
         self.settle(held, now)
     }
 
-    fn lost(&self, held: &mut MutexGuard<'_, Held>, cause: &StoreError, now: Timestamp) -> BrokerError {
+    fn lost(&self, held: &mut Held, cause: &StoreError, now: Timestamp) -> BrokerError {
         let error = refusal::of_store(&self.settings.name, cause);
         if held.trouble.is_none() {
             log::error!("{error}");
@@ -226,6 +247,7 @@ impl PaperBroker {
         let venue = Venue::open(&self.settings, &held.sights, now).map_err(|cause| refusal::of_store(&self.settings.name, &cause))?;
         let checkpointer = venue.checkpointer().map_err(|cause| refusal::of_store(&self.settings.name, &cause))?;
         *self.checkpointer.lock() = Some(checkpointer);
+        held.latest = venue.began.max(held.latest);
         held.venue = Some(venue);
         self.metrics.connected(Instant::now());
         self.settle(&mut held, now)

@@ -49,6 +49,8 @@ pub struct PaperSettings {
     pub extended_hours: bool,
     pub fills: FillRules,
     pub seed: u64,
+    /// Orders that have ended and are held in memory after a start; older ones are looked up in the file.
+    pub remembered: usize,
     /// Where the account is kept.
     pub file: PathBuf,
 }
@@ -70,6 +72,7 @@ impl PaperSettings {
             extended_hours: true,
             fills: FillRules::HONEST,
             seed: 0,
+            remembered: 10_000,
             file,
         }
     }

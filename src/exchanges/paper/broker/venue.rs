@@ -15,8 +15,8 @@ use crate::exchanges::paper::engine::{AccountState, Engine, Instrument};
 use crate::exchanges::paper::store::{Change, Checkpointer, Opening, Purse, Saved, Store, StoreError};
 use crate::exchanges::{BrokerError, CancelOutcome};
 use crate::model::{
-    AccountId, AccountInfo, Balance, ClientOrderId, ExchangeName, Fill, MarketSession, Modification, Order, OrderRequest, OrderType, Position, Symbol,
-    Timestamp, VenueOrderId,
+    AccountId, AccountInfo, Balance, ClientOrderId, ExchangeName, Fill, MarketSession, Modification, Order, OrderRequest, OrderStatus, OrderType, Position,
+    Symbol, TimeInForce, Timestamp, VenueOrderId, worth,
 };
 
 /// Where the stop of a trailing order stands, and the best price that it has seen.
@@ -27,6 +27,8 @@ pub(super) struct Venue {
     broker: ExchangeName,
     account: AccountId,
     pub engine: Engine,
+    /// No step is earlier.
+    pub began: Timestamp,
     store: Store,
     /// Whether the engine knows every order that the file knows.
     complete: bool,
@@ -34,6 +36,12 @@ pub(super) struct Venue {
     touched: Vec<Arc<Order>>,
     /// What the file says of the money.
     purse: Purse,
+    /// Whether the money may be another than the file says.
+    paid: bool,
+    /// The trading day that the engine knows the opening of.
+    day: i64,
+    /// Orders whose end was asked for before they could be told so.
+    cancels: Vec<VenueOrderId>,
     /// What the file says of open trailing orders: their stops move without an event.
     trailing: HashMap<VenueOrderId, Trailing>,
 }
@@ -43,8 +51,12 @@ impl Venue {
     pub fn open(settings: &PaperSettings, sights: &Sights, now: Timestamp) -> Result<Venue, StoreError> {
         let opening = Opening { account: settings.account.clone(), currency: settings.currency.clone(), cash: settings.balance, at: now };
         let store = Store::open(&settings.file, &opening)?;
-        let saved = store.load()?;
+        let saved = store.load(settings.remembered)?;
+        // A clock that was set back meanwhile counts from the last thing that happened.
+        let times = saved.orders.iter().map(|order| order.times.updated).chain(saved.fills.iter().map(|fill| fill.at));
+        let now = times.max().map_or(now, |last| last.max(now));
         let mut venue = Venue {
+            began: now,
             broker: settings.name.clone(),
             account: settings.account.clone(),
             engine: Engine::new(settings.engine(store.generation()), now),
@@ -52,6 +64,9 @@ impl Venue {
             complete: saved.complete,
             touched: Vec::new(),
             purse: saved.purse.clone(),
+            paid: false,
+            day: saved.purse.day,
+            cancels: Vec::new(),
             trailing: HashMap::new(),
         };
         venue.restore(settings, sights, saved, now);
@@ -61,7 +76,7 @@ impl Venue {
     /// Throws away what the engine believes, for what the file says.
     pub fn reload(&mut self, settings: &PaperSettings, sights: &Sights, now: Timestamp) -> Result<(), StoreError> {
         self.store.renew()?;
-        let saved = self.store.load()?;
+        let saved = self.store.load(settings.remembered)?;
         self.restore(settings, sights, saved, now);
         Ok(())
     }
@@ -80,68 +95,98 @@ impl Venue {
                 engine.list(Instrument::of(symbol));
             }
         }
-        if let Some(session) = sights.session() {
+        let today = trading_day(now);
+        let lapsed = saved.orders.iter().any(|order| lapsed(order, sights.session(), today));
+        // Both before the account comes back: a restart is no opening, and a trade that was seen once fills nobody twice.
+        if let Some(session) = if lapsed { Some(MarketSession::Post) } else { sights.session() } {
             engine.set_session(session, start);
         }
-        // Before the orders come back: a trade that was seen once fills nobody twice.
         for (at, symbol, sight) in seen {
             engine.see(symbol, &sight, at);
         }
         self.complete = saved.complete;
-        self.purse = saved.purse.clone();
         self.trailing = saved.orders.iter().filter(|order| trails(order)).map(|order| (order.id.clone(), (order.trailing_stop, order.high_water))).collect();
-        self.touched.clear();
+        (self.cancels, self.paid) = (Vec::new(), true);
+        let is_open = sights.session().is_some_and(|session| session != MarketSession::Closed);
+        let opened_since = is_open && saved.purse.day != today;
+        self.day = if opened_since { today } else { saved.purse.day };
+        let equity_at_open = if opened_since { equity(&engine, &saved) } else { saved.purse.equity_at_open };
+        let open: Vec<Arc<Order>> = saved.orders.iter().filter(|order| order.status.is_open()).cloned().collect();
         let state = AccountState {
             id: self.account.clone(),
             currency: saved.currency,
             cash: saved.purse.cash,
             realised: saved.purse.realised,
             fees: saved.purse.fees,
-            equity_at_open: saved.purse.equity_at_open,
+            equity_at_open,
             positions: saved.positions,
-            orders: saved.orders.into_iter().map(std::sync::Arc::new).collect(),
+            orders: saved.orders,
             fills: saved.fills,
         };
+        self.purse = saved.purse;
         engine.restore(state, now);
+        if lapsed {
+            // The close that nobody was there to see ends the orders of that day.
+            engine.set_session(MarketSession::Closed, now);
+            sights.session().into_iter().for_each(|session| engine.set_session(session, now));
+        }
+        for order in saved.cancels {
+            // One that has ended meanwhile needs no cancel.
+            let _ = engine.cancel(&self.account, &OrderKey::Venue(order), now);
+        }
         self.engine = engine;
+        let changed = open.into_iter().filter_map(|order| self.known(&order.id).filter(|known| **known != order).cloned());
+        self.touched = changed.collect();
     }
 
     /// Writes down what happened since the last time, and only then gives the events of it away.
     pub fn keep(&mut self) -> Result<Vec<Event>, StoreError> {
         let events = self.engine.take_events();
-        let mut change = Change::default();
-        let mut places: HashMap<VenueOrderId, usize> = HashMap::new();
-        let mut put = |order: Arc<Order>| match places.get(&order.id) {
-            Some(place) => change.orders[*place] = order,
-            None => {
-                places.insert(order.id.clone(), change.orders.len());
-                change.orders.push(order);
-            }
-        };
-        let touched = std::mem::take(&mut self.touched);
-        let in_events = events.iter().filter_map(|event| if let Event::OrderUpdated(update) = event { Some(&update.order) } else { None });
-        touched.iter().chain(in_events).for_each(|order| put(Arc::clone(self.known(&order.id).unwrap_or(order))));
-        for (id, kept) in &self.trailing {
-            if let Some(order) = self.known(id).filter(|order| (order.trailing_stop, order.high_water) != *kept) {
-                put(Arc::clone(order));
-            }
-        }
+        let mut change = Change { orders: self.changed_orders(&events), cancels: std::mem::take(&mut self.cancels), ..Change::default() };
         for event in &events {
             match event {
                 Event::Filled(filled) => change.fills.push(filled.fill.clone()),
-                Event::PositionChanged(changed) if !change.positions.iter().any(|(symbol, _)| *symbol == changed.symbol) => {
-                    change.positions.push((changed.symbol.clone(), self.engine.position(&self.account, changed.symbol.as_str())));
+                Event::PositionChanged(changed) => {
+                    change.positions.retain(|position| position.symbol != changed.symbol);
+                    let flat = || Position { realised: changed.realised, ..Position::flat(changed.symbol.clone()) };
+                    change.positions.push(self.engine.position(&self.account, changed.symbol.as_str()).unwrap_or_else(flat));
                 }
                 _ => {}
             }
         }
-        let purse = self.purse();
-        change.purse = purse.filter(|purse| *purse != self.purse);
+        if std::mem::take(&mut self.paid) || !change.fills.is_empty() {
+            change.purse = self.purse().filter(|purse| *purse != self.purse);
+        }
         if !change.is_empty() {
             self.store.save(&change)?;
         }
         self.remember(change);
         Ok(events)
+    }
+
+    /// Each order that is another than the file says, as it is now, once.
+    fn changed_orders(&mut self, events: &[Event]) -> Vec<Arc<Order>> {
+        let touched = std::mem::take(&mut self.touched);
+        let mut orders: Vec<Arc<Order>> = Vec::new();
+        let mut places: HashMap<VenueOrderId, usize> = HashMap::new();
+        let mut put = |order: &Arc<Order>| match places.get(&order.id) {
+            Some(place) => orders[*place] = Arc::clone(order),
+            None => {
+                places.insert(order.id.clone(), orders.len());
+                orders.push(Arc::clone(order));
+            }
+        };
+        let in_events = events.iter().filter_map(|event| if let Event::OrderUpdated(update) = event { Some(&update.order) } else { None });
+        for order in touched.iter().chain(in_events) {
+            let order = self.known(&order.id).unwrap_or(order);
+            put(order);
+            // Their ties to each other change without an event.
+            order.legs.iter().chain(&order.parent).filter_map(|id| self.known(id)).for_each(&mut put);
+        }
+        for (id, kept) in &self.trailing {
+            self.known(id).filter(|order| (order.trailing_stop, order.high_water) != *kept).into_iter().for_each(&mut put);
+        }
+        orders
     }
 
     fn remember(&mut self, change: Change) {
@@ -159,7 +204,8 @@ impl Venue {
 
     fn purse(&self) -> Option<Purse> {
         let account = self.engine.account(&self.account)?;
-        Some(Purse { cash: account.cash, realised: account.realised, fees: account.fees, equity_at_open: account.equity_at_open })
+        let AccountInfo { cash, realised, fees, equity_at_open, .. } = account;
+        Some(Purse { cash, realised, fees, equity_at_open, day: self.day })
     }
 
     fn known(&self, id: &VenueOrderId) -> Option<&Arc<Order>> {
@@ -167,9 +213,6 @@ impl Venue {
     }
 
     pub fn see(&mut self, symbol: &Symbol, seen: &MarketSight, now: Timestamp) {
-        if let MarketSight::Session(session) = seen {
-            return self.set_session(*session, now);
-        }
         if self.engine.instrument(symbol.as_str()).is_none() {
             self.engine.list(Instrument::of(symbol));
         }
@@ -177,6 +220,9 @@ impl Venue {
     }
 
     pub fn set_session(&mut self, session: MarketSession, now: Timestamp) {
+        if self.engine.session() == MarketSession::Closed && session != MarketSession::Closed {
+            (self.day, self.paid) = (trading_day(now), true);
+        }
         self.engine.set_session(session, now);
     }
 
@@ -184,7 +230,7 @@ impl Venue {
         let name = request.client_order_id.clone();
         self.unused(&name)?;
         let order = self.engine.place(&self.account, request, now).map_err(|refused| refusal::of_placement(refused, Some(&name)))?;
-        self.touch(&order);
+        self.touched.push(Arc::clone(&order));
         Ok(Order::clone(&order))
     }
 
@@ -197,26 +243,22 @@ impl Venue {
             Ok(order) => order,
             Err(refused) => return Err(self.refused(refusal::of_change(refused, key, name.as_ref()), key)),
         };
-        if let Some(replaced) = self.engine.order(&self.account, key).cloned() {
-            self.touch(&replaced);
-        }
-        self.touch(&order);
+        self.touched.extend(self.engine.order(&self.account, key).cloned());
+        self.touched.push(Arc::clone(&order));
         Ok(Order::clone(&order))
     }
 
     pub fn cancel(&mut self, key: &OrderKey, now: Timestamp) -> Result<(), BrokerError> {
         let wished = self.engine.cancel(&self.account, key, now);
         wished.map_err(|refused| self.refused(refusal::of_order(refused, key), key))?;
-        if let Some(order) = self.engine.order(&self.account, key).cloned() {
-            self.touch(&order);
-        }
+        self.wished_cancel(key);
         Ok(())
     }
 
     pub fn cancel_all(&mut self, symbol: Option<&Symbol>, now: Timestamp) -> Vec<CancelOutcome> {
         let outcomes = self.engine.cancel_all(&self.account, symbol, now);
-        for (order, ..) in &outcomes {
-            self.touched.extend(self.known(order).cloned());
+        for (order, ..) in outcomes.iter().filter(|(.., wished)| wished.is_ok()) {
+            self.wished_cancel(&OrderKey::Venue(order.clone()));
         }
         let outcome = |(order, client_order_id, wished): (VenueOrderId, ClientOrderId, Result<(), _>)| {
             let key = OrderKey::Venue(order.clone());
@@ -226,7 +268,7 @@ impl Venue {
     }
 
     pub fn open_orders(&self) -> Vec<Order> {
-        self.engine.orders(&self.account).map(|(_, order)| order).filter(|order| order.status.is_open()).map(|order| Order::clone(order)).collect()
+        self.engine.open_orders(&self.account).map(|(_, order)| Order::clone(order)).collect()
     }
 
     pub fn order(&self, key: &OrderKey) -> Result<Option<Order>, BrokerError> {
@@ -242,7 +284,7 @@ impl Venue {
     }
 
     pub fn positions(&self) -> Vec<Position> {
-        self.engine.positions(&self.account).into_iter().filter(|position| !position.quantity.is_zero()).collect()
+        self.engine.positions(&self.account)
     }
 
     pub fn account(&self) -> Option<AccountInfo> {
@@ -253,7 +295,7 @@ impl Venue {
     pub fn balances(&self) -> Vec<Balance> {
         let Some(account) = self.engine.account(&self.account) else { return Vec::new() };
         let money = Balance { available: account.buying_power.min(account.cash).max(Decimal::ZERO), total: account.cash, currency: account.currency };
-        let units = self.engine.positions(&self.account).into_iter().filter(|position| !position.quantity.is_zero()).filter_map(|position| {
+        let units = self.engine.positions(&self.account).into_iter().filter_map(|position| {
             let (base, _) = position.symbol.as_str().split_once('/')?;
             let held = self.engine.held(&self.account, position.symbol.as_str());
             Some(Balance { currency: base.to_owned(), total: position.quantity, available: (position.quantity - held).max(Decimal::ZERO) })
@@ -275,16 +317,38 @@ impl Venue {
         }
     }
 
-    fn touch(&mut self, order: &Arc<Order>) {
-        let legs: Vec<Arc<Order>> = order.legs.iter().filter_map(|leg| self.known(leg).cloned()).collect();
-        self.touched.push(Arc::clone(order));
-        self.touched.extend(legs);
+    /// Remembers a wish that the order itself does not show, for the case that we end before it arrives.
+    fn wished_cancel(&mut self, key: &OrderKey) {
+        let Some(order) = self.engine.order(&self.account, key).cloned() else { return };
+        if order.status.is_open() && order.status != OrderStatus::PendingCancel {
+            self.cancels.push(order.id.clone());
+        }
+        self.touched.push(order);
     }
 
     #[cfg(test)]
     pub fn store(&self) -> &Store {
         &self.store
     }
+}
+
+/// Days since 1970 that change when no stock market is open in New York: at one or two in the morning there.
+fn trading_day(at: Timestamp) -> i64 {
+    (at.seconds() - 6 * 3_600).div_euclid(86_400)
+}
+
+/// Whether an order was for a day that is over.
+fn lapsed(order: &Order, session: Option<MarketSession>, today: i64) -> bool {
+    let request = &order.request;
+    let was_in_market = order.status.is_open() && !matches!(order.status, OrderStatus::Accepted | OrderStatus::Held);
+    let for_a_day = request.time_in_force == TimeInForce::Day && !request.symbol.is_pair();
+    was_in_market && for_a_day && (trading_day(order.times.updated) < today || session == Some(MarketSession::Closed))
+}
+
+fn equity(engine: &Engine, saved: &Saved) -> Decimal {
+    let value =
+        |position: &Position| engine.book(position.symbol.as_str()).and_then(|book| book.mark()).map_or(position.cost, |mark| worth(mark, position.quantity));
+    saved.purse.cash + saved.positions.iter().map(value).sum::<Decimal>()
 }
 
 fn trails(order: &Order) -> bool {

@@ -19,15 +19,13 @@ use rust_decimal::Decimal;
 pub use error::StoreError;
 
 use crate::events::OrderKey;
-use crate::model::{AccountId, Fill, Order, Position, Symbol, Timestamp};
+use crate::model::{AccountId, Fill, Order, Position, Timestamp, VenueOrderId};
 use rows::{SELECT_FILLS, key, read_fill, read_order, select_orders, write_fill, write_order};
 
 /// Pages in the log at which a writer moves them into the file himself, because nobody has called [`Store::checkpoint`].
 const PAGES_AT_MOST: u32 = 40_000;
 /// How long a reader of another program (a copy, a look at the tables) may hold us up.
 const PATIENCE: Duration = Duration::from_millis(250);
-/// Orders that have ended and are still held in memory after a start; older ones are looked up in the file.
-const ENDED_IN_MEMORY: usize = 10_000;
 const ONE_LIFE_MORE: &str = "UPDATE account SET generation = generation + 1";
 /// Prepared statements that are kept.
 const STATEMENTS: usize = 32;
@@ -48,6 +46,8 @@ pub struct Purse {
     pub realised: Decimal,
     pub fees: Decimal,
     pub equity_at_open: Decimal,
+    /// The trading day that it is the opening of, counted from 1970.
+    pub day: i64,
 }
 
 /// Everything that a broker goes on with.
@@ -59,7 +59,9 @@ pub struct Saved {
     pub purse: Purse,
     pub positions: Vec<Position>,
     /// Open ones, and the last that have ended; oldest first.
-    pub orders: Vec<Order>,
+    pub orders: Vec<Arc<Order>>,
+    /// Open orders whose end was asked for and is not under way yet.
+    pub cancels: Vec<VenueOrderId>,
     /// The last executions, oldest first.
     pub fills: Vec<Fill>,
     /// Whether these are all the orders that there ever were.
@@ -70,15 +72,16 @@ pub struct Saved {
 #[derive(Debug, Default)]
 pub struct Change {
     pub purse: Option<Purse>,
-    /// `None`: not held any more.
-    pub positions: Vec<(Symbol, Option<Position>)>,
+    pub positions: Vec<Position>,
     pub orders: Vec<Arc<Order>>,
+    /// Orders whose end was asked for, though they do not say so.
+    pub cancels: Vec<VenueOrderId>,
     pub fills: Vec<Fill>,
 }
 
 impl Change {
     pub fn is_empty(&self) -> bool {
-        self.purse.is_none() && self.positions.is_empty() && self.orders.is_empty() && self.fills.is_empty()
+        self.purse.is_none() && self.positions.is_empty() && self.orders.is_empty() && self.cancels.is_empty() && self.fills.is_empty()
     }
 }
 
@@ -136,8 +139,9 @@ impl Store {
         Ok(())
     }
 
-    pub fn load(&self) -> Result<Saved, StoreError> {
-        read(&self.db).map_err(|cause| StoreError::of(&self.path, cause))
+    /// With the last `remembered` orders that have ended, and as many executions.
+    pub fn load(&self, remembered: usize) -> Result<Saved, StoreError> {
+        read(&self.db, remembered).map_err(|cause| StoreError::of(&self.path, cause))
     }
 
     pub fn order(&self, order: &OrderKey) -> Result<Option<Order>, StoreError> {
@@ -218,8 +222,8 @@ fn begin(db: &mut Connection, path: &Path, opening: &Opening) -> Result<u64, Sto
         change.execute(ONE_LIFE_MORE, []).map_err(failed)?;
     } else {
         let cash = opening.cash.to_string();
-        let row = params![opening.account.as_str(), opening.currency, cash, cash, "0", "0", cash, opening.at.nanos(), 1];
-        change.execute("INSERT INTO account VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)", row).map_err(failed)?;
+        let row = params![opening.account.as_str(), opening.currency, cash, cash, "0", "0", cash, 0, opening.at.nanos(), 1];
+        change.execute("INSERT INTO account VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)", row).map_err(failed)?;
     }
     let generation: i64 = change.query_row("SELECT generation FROM account", [], |row| row.get(0)).map_err(failed)?;
     change.commit().map_err(failed)?;
@@ -234,29 +238,29 @@ fn write(db: &mut Connection, change: &Change) -> rusqlite::Result<()> {
     for fill in &change.fills {
         write_fill(&all, fill)?;
     }
-    for (symbol, position) in &change.positions {
-        match position {
-            Some(held) => {
-                let sql = "INSERT INTO positions VALUES (?, ?, ?, ?) ON CONFLICT (symbol) DO UPDATE SET quantity = excluded.quantity, cost = excluded.cost, realised = excluded.realised";
-                let row = params![symbol.as_str(), held.quantity.to_string(), held.cost.to_string(), held.realised.to_string()];
-                all.prepare_cached(sql)?.execute(row)?;
-            }
-            None => drop(all.prepare_cached("DELETE FROM positions WHERE symbol = ?")?.execute([symbol.as_str()])?),
-        }
+    for id in &change.cancels {
+        all.prepare_cached("UPDATE orders SET cancelling = 1 WHERE key = ?")?.execute([key(id.as_str())])?;
+    }
+    for held in &change.positions {
+        let sql = "INSERT OR REPLACE INTO positions (symbol, quantity, cost, realised) VALUES (?, ?, ?, ?)";
+        let row = params![held.symbol.as_str(), held.quantity.to_string(), held.cost.to_string(), held.realised.to_string()];
+        all.prepare_cached(sql)?.execute(row)?;
     }
     if let Some(purse) = &change.purse {
-        let row = [&purse.cash, &purse.realised, &purse.fees, &purse.equity_at_open].map(ToString::to_string);
-        all.prepare_cached("UPDATE account SET cash = ?, realised = ?, fees = ?, equity_at_open = ?")?.execute(row)?;
+        let [cash, realised, fees, equity] = [&purse.cash, &purse.realised, &purse.fees, &purse.equity_at_open].map(ToString::to_string);
+        let sql = "UPDATE account SET cash = ?, realised = ?, fees = ?, equity_at_open = ?, day = ?";
+        all.prepare_cached(sql)?.execute(params![cash, realised, fees, equity, purse.day])?;
     }
     all.commit()
 }
 
-fn read(db: &Connection) -> rusqlite::Result<Saved> {
-    let account = "SELECT currency, start, cash, realised, fees, equity_at_open FROM account";
+fn read(db: &Connection, remembered: usize) -> rusqlite::Result<Saved> {
+    let account = "SELECT currency, start, cash, realised, fees, equity_at_open, day FROM account";
     let (currency, start, purse) = db.query_row(account, [], |row| {
         let mut column = text::Reader::new(row);
         let (currency, start) = (column.text()?, column.decimal()?);
-        let purse = Purse { cash: column.decimal()?, realised: column.decimal()?, fees: column.decimal()?, equity_at_open: column.decimal()? };
+        let (cash, realised, fees, equity_at_open) = (column.decimal()?, column.decimal()?, column.decimal()?, column.decimal()?);
+        let purse = Purse { cash, realised, fees, equity_at_open, day: column.whole()? };
         Ok((currency, start, purse))
     })?;
     let mut positions = db.prepare("SELECT symbol, quantity, cost, realised FROM positions ORDER BY symbol")?;
@@ -266,14 +270,16 @@ fn read(db: &Connection) -> rusqlite::Result<Saved> {
         Ok(Position { symbol, quantity: column.decimal()?, cost: column.decimal()?, mark: None, realised: column.decimal()? })
     })?;
     let positions = positions.collect::<Result<_, _>>()?;
-    let wanted = format!("WHERE open = 1 OR seq > (SELECT coalesce(max(seq), 0) FROM orders) - {ENDED_IN_MEMORY} ORDER BY seq");
-    let orders: Vec<Order> = db.prepare(&select_orders(&wanted))?.query_map([], read_order)?.collect::<Result<_, _>>()?;
-    let last = format!("{SELECT_FILLS} ORDER BY at DESC, seq DESC LIMIT {ENDED_IN_MEMORY}");
+    let wanted = format!("WHERE open = 1 OR seq > (SELECT coalesce(max(seq), 0) FROM orders) - {remembered} ORDER BY seq");
+    let orders: Vec<Arc<Order>> = db.prepare(&select_orders(&wanted))?.query_map([], |row| read_order(row).map(Arc::new))?.collect::<Result<_, _>>()?;
+    let mut cancels = db.prepare("SELECT id FROM orders WHERE open = 1 AND cancelling = 1 ORDER BY seq")?;
+    let cancels = cancels.query_map([], |row| text::Reader::new(row).parsed("identifier"))?.collect::<Result<_, _>>()?;
+    let last = format!("{SELECT_FILLS} ORDER BY at DESC, seq DESC LIMIT {remembered}");
     let mut fills: Vec<Fill> = db.prepare(&last)?.query_map([], read_fill)?.collect::<Result<_, _>>()?;
     fills.reverse();
     let known = db.query_row("SELECT count(*) FROM orders", [], |row| row.get::<_, i64>(0))?;
     let complete = usize::try_from(known) == Ok(orders.len());
-    Ok(Saved { currency, start, purse, positions, orders, fills, complete })
+    Ok(Saved { currency, start, purse, positions, orders, cancels, fills, complete })
 }
 
 fn read_fills(db: &Connection, since: Timestamp, limit: usize) -> rusqlite::Result<Vec<Fill>> {

@@ -21,6 +21,7 @@ const STEPS: [&str; 1] = ["
         realised     TEXT NOT NULL,
         fees         TEXT NOT NULL,
         equity_at_open TEXT NOT NULL,
+        day          INTEGER NOT NULL,
         opened       INTEGER NOT NULL,
         generation   INTEGER NOT NULL
     ) STRICT;
@@ -70,6 +71,7 @@ const STEPS: [&str; 1] = ["
         expired_at   INTEGER,
         failed_at    INTEGER,
         replaced_at  INTEGER,
+        cancelling   INTEGER NOT NULL DEFAULT 0,
         CHECK ((quantity IS NULL) != (notional IS NULL))
     ) STRICT;
     CREATE INDEX open_orders ON orders (seq) WHERE open = 1;

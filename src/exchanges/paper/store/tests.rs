@@ -128,6 +128,10 @@ fn placed(client: &str, id: &str) -> Order {
     order
 }
 
+fn placed_as(client: &str, id: &str, status: OrderStatus) -> Order {
+    Order { status, ..placed(client, id) }
+}
+
 fn with_orders(orders: Vec<Order>) -> Change {
     Change { orders: orders.into_iter().map(Arc::new).collect(), ..Change::default() }
 }
@@ -145,7 +149,7 @@ proptest! {
         store.save(&with_orders(vec![after.clone()])).unwrap();
         let found = store.order(&OrderKey::Venue(after.id.clone())).unwrap();
         prop_assert_eq!(found.as_ref(), Some(&after));
-        prop_assert_eq!(store.load().unwrap().orders, vec![after]);
+        prop_assert_eq!(store.load(100).unwrap().orders, vec![Arc::new(after)]);
     }
 }
 
@@ -153,18 +157,30 @@ proptest! {
 fn an_account_goes_on_where_it_was() {
     let (_folder, path) = file();
     let held = Position { symbol: "AAPL".parse().unwrap(), quantity: dec("-2.5"), cost: dec("-375.000000000001"), mark: None, realised: dec("3") };
-    let gone = Position { symbol: "MSFT".parse().unwrap(), ..held.clone() };
-    let purse = Purse { cash: dec("99.10"), realised: dec("-0.5"), fees: dec("0.000000000001"), equity_at_open: dec("100000") };
+    let turned = Position { symbol: "MSFT".parse().unwrap(), ..held.clone() };
+    let purse = Purse { cash: dec("99.10"), realised: dec("-0.5"), fees: dec("0.000000000001"), equity_at_open: dec("100000"), day: 20_000 };
     let mut store = Store::open(&path, &opening()).unwrap();
-    assert_eq!((store.generation(), store.load().unwrap().purse.cash), (1, dec("100000")));
-    let positions = vec![(held.symbol.clone(), Some(held.clone())), (gone.symbol.clone(), Some(gone.clone()))];
-    store.save(&Change { purse: Some(purse.clone()), positions, fills: vec![fill(1, 5)], ..Change::default() }).unwrap();
-    store.save(&Change { positions: vec![(gone.symbol, None)], ..Change::default() }).unwrap();
+    assert_eq!((store.generation(), store.load(100).unwrap().purse.cash), (1, dec("100000")));
+    let flat = Position { realised: dec("7"), ..Position::flat(turned.symbol.clone()) };
+    let positions = vec![held.clone(), turned];
+    let (open, ended) = (placed_as("bot-1", "aa-1", OrderStatus::New), placed_as("bot-2", "aa-2", OrderStatus::Canceled));
+    let cancels = vec![open.id.clone(), ended.id.clone()];
+    let change = Change { purse: Some(purse.clone()), positions, fills: vec![fill(1, 5)], ..with_orders(vec![open.clone(), ended.clone()]) };
+    store.save(&Change { cancels: cancels.clone(), ..change }).unwrap();
+    store.save(&Change { positions: vec![flat.clone()], ..Change::default() }).unwrap();
     drop(store);
     let store = Store::open(&path, &Opening { cash: 5.into(), ..opening() }).unwrap();
-    let saved = store.load().unwrap();
-    let wanted =
-        Saved { currency: "USD".to_owned(), start: dec("100000"), purse, positions: vec![held], orders: Vec::new(), fills: vec![fill(1, 5)], complete: true };
+    let saved = store.load(100).unwrap();
+    let wanted = Saved {
+        currency: "USD".to_owned(),
+        start: dec("100000"),
+        purse,
+        positions: vec![held, flat],
+        orders: vec![Arc::new(open), Arc::new(ended)],
+        cancels: cancels[..1].to_vec(),
+        fills: vec![fill(1, 5)],
+        complete: true,
+    };
     assert_eq!((store.generation(), saved), (2, wanted));
 }
 
@@ -173,12 +189,12 @@ fn a_change_is_kept_whole_or_not_at_all() {
     let (_folder, path) = file();
     let mut store = Store::open(&path, &opening()).unwrap();
     store.save(&with_orders(vec![placed("bot-1", "aa-1")])).unwrap();
-    let before = store.load().unwrap();
+    let before = store.load(100).unwrap();
     let purse = Some(Purse { cash: 1.into(), ..before.purse.clone() });
     let taken = placed("bot-1", "aa-2");
     let change = Change { purse, orders: vec![Arc::new(placed("bot-2", "aa-3")), Arc::new(taken)], fills: vec![fill(1, 1)], ..Change::default() };
     assert!(matches!(store.save(&change), Err(StoreError::Failed { .. })), "a name was used twice");
-    assert_eq!(store.load().unwrap(), before);
+    assert_eq!(store.load(100).unwrap(), before);
 }
 
 #[test]
@@ -258,9 +274,9 @@ fn rows_that_make_no_sense_are_damage() {
     let mut store = Store::open(&path, &opening()).unwrap();
     store.save(&with_orders(vec![placed("bot-1", "aa-1")])).unwrap();
     store.db.execute("UPDATE orders SET status = 'lost'", []).unwrap();
-    assert!(matches!(store.load(), Err(StoreError::Damaged { .. })));
+    assert!(matches!(store.load(100), Err(StoreError::Damaged { .. })));
     store.db.execute("UPDATE orders SET status = 'new', filled = 'many'", []).unwrap();
-    assert!(matches!(store.load(), Err(StoreError::Damaged { .. })));
+    assert!(matches!(store.load(100), Err(StoreError::Damaged { .. })));
 }
 
 #[test]
@@ -274,7 +290,7 @@ fn torn_pages_are_damage() {
     let mut bytes = fs::read(&path).unwrap();
     bytes[4096..].iter_mut().for_each(|byte| *byte = 0xa5);
     fs::write(&path, bytes).unwrap();
-    let error = Store::open(&path, &opening()).and_then(|store| store.load()).unwrap_err();
+    let error = Store::open(&path, &opening()).and_then(|store| store.load(100)).unwrap_err();
     assert!(matches!(error, StoreError::Damaged { .. }), "{error}");
 }
 
@@ -285,10 +301,10 @@ fn a_full_disk_is_said_and_leaves_what_was_there() {
     store.limit_pages(store.pages());
     let many = (0..100).map(|n| placed(&format!("bot-{n}"), &format!("aa-{n}"))).collect();
     assert!(matches!(store.save(&with_orders(many)), Err(StoreError::Full(_))));
-    assert_eq!(store.load().unwrap().orders, []);
+    assert_eq!(store.load(100).unwrap().orders, []);
     store.limit_pages(1_000_000);
     store.save(&with_orders(vec![placed("bot-1", "aa-1")])).unwrap();
-    assert_eq!(store.load().unwrap().orders.len(), 1);
+    assert_eq!(store.load(100).unwrap().orders.len(), 1);
 }
 
 #[test]
@@ -299,5 +315,19 @@ fn the_log_is_moved_into_the_file_beside_the_writer() {
     store.save(&with_orders(vec![placed("bot-1", "aa-1")])).unwrap();
     assert_eq!(checkpointer.run().unwrap(), 0);
     store.save(&with_orders(vec![placed("bot-2", "aa-2")])).unwrap();
-    assert_eq!(store.load().unwrap().orders.len(), 2);
+    assert_eq!(store.load(100).unwrap().orders.len(), 2);
+}
+
+#[test]
+fn orders_of_long_ago_stay_in_the_file() {
+    let (_folder, path) = file();
+    let mut store = Store::open(&path, &opening()).unwrap();
+    let status = |n| if n == 2 { OrderStatus::New } else { OrderStatus::Filled };
+    let orders: Vec<Order> = (0..6).map(|n| placed_as(&format!("bot-{n}"), &format!("aa-{n}"), status(n))).collect();
+    store.save(&with_orders(orders.clone())).unwrap();
+    let names = |saved: &Saved| saved.orders.iter().map(|order| order.request.client_order_id.to_string()).collect::<Vec<_>>();
+    let saved = store.load(2).unwrap();
+    assert_eq!((names(&saved), saved.complete), (vec!["bot-2".to_owned(), "bot-4".to_owned(), "bot-5".to_owned()], false));
+    assert!(store.load(6).unwrap().complete);
+    assert_eq!(store.order(&OrderKey::Venue("aa-0".parse().unwrap())).unwrap().as_ref(), Some(&orders[0]));
 }

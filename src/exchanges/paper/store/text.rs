@@ -50,6 +50,11 @@ impl<'r, 's> Reader<'r, 's> {
         self.row.get(at)
     }
 
+    pub fn whole(&mut self) -> rusqlite::Result<i64> {
+        let at = self.next();
+        self.row.get(at)
+    }
+
     pub fn flag(&mut self) -> rusqlite::Result<bool> {
         let at = self.next();
         self.row.get(at)
