@@ -10,6 +10,8 @@ mod bad_input;
 mod cli;
 /// Programs in other languages, with the client libraries that people use.
 mod clients;
+/// Numbered cards that every broker has to play.
+mod conformance;
 /// What is seen on the wire is what `configs/asyncapi.yaml` says.
 mod contract;
 /// Imports go down the layers only, and other rules of the house.

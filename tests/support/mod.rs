@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each topic uses a part of it")]
 
 pub mod bot;
+pub mod brokers;
 pub mod child;
 pub mod process;
 pub mod proxy;

@@ -1,16 +1,16 @@
 //! What every broker has to do, as numbered cards: each is played on a fresh venue, and a broker passes when it passes all
 //! of those that its capabilities claim.
 
+/// Cancels and modifications.
+mod changing;
 /// Connecting, and what is refused while disconnected.
 mod connecting;
 /// Many callers at once.
 mod crowd;
-/// Brackets, one-cancels-other, one-triggers-other.
-mod families;
 /// What is told, in which order, and that the books agree.
 mod facts;
-/// Cancels and modifications.
-mod changing;
+/// Brackets, one-cancels-other, one-triggers-other.
+mod families;
 /// What the broker remembers, also over a restart.
 mod memory;
 /// Names of orders, and finding them by these.
@@ -21,8 +21,6 @@ mod placing;
 mod refusing;
 /// What a card works with.
 mod stage;
-/// The table of the README.
-mod table;
 
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};

@@ -158,8 +158,8 @@ impl<'v> Stage<'v> {
     }
 
     pub fn updates(&self, id: &VenueOrderId) -> Vec<&OrderUpdate> {
-        let of_order = |event| if let &Event::OrderUpdated(ref update) = event { Some(update).filter(|update| update.order.id == *id) } else { None };
-        self.heard.iter().filter_map(of_order).collect()
+        let updates = self.heard.iter().filter_map(|event| if let Event::OrderUpdated(update) = event { Some(update) } else { None });
+        updates.filter(|update| update.order.id == *id).collect()
     }
 
     pub fn fills(&self) -> Vec<Fill> {
