@@ -5,6 +5,8 @@
 mod changing;
 /// Connecting, and what is refused while disconnected.
 mod connecting;
+/// The paper broker under kill -9.
+mod crash;
 /// Many callers at once.
 mod crowd;
 /// What is told, in which order, and that the books agree.
