@@ -12,6 +12,7 @@ mod health;
 mod metrics;
 pub mod paper;
 mod stream;
+mod table;
 
 pub use broker::{Broker, CancelOutcome, Connection};
 pub use cache::Cached;
@@ -20,3 +21,4 @@ pub use error::{BrokerError, OrderAdvice};
 pub use health::{HealthWatch, Verdict};
 pub use metrics::BrokerMetrics;
 pub use stream::{Advice, Effects, Incoming, Names, Notice, Outgoing, RefusedSymbol, Session, SessionEnd, SymbolWant};
+pub use table::capability_table;

@@ -23,6 +23,8 @@ mod placing;
 mod refusing;
 /// What a card works with.
 mod stage;
+/// The table of the README.
+mod table;
 
 use std::fmt::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
