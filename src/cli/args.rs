@@ -9,7 +9,7 @@ use clap::{Args, Parser, Subcommand};
 
 use super::exit;
 use super::order_args::{AskArgs, CancelAllArgs, CancelArgs, FillsArgs, HaltArgs, OrderArgs, ResumeArgs};
-use crate::model::{Dialect, ExchangeName, Feed, Price, Symbol};
+use crate::model::{Dialect, ExchangeName, Feed, Price, Symbol, Timestamp};
 use crate::sim::{FaultSpec, FaultTextError, SimKey};
 
 const MAX_BOT: usize = 16;
@@ -171,6 +171,33 @@ pub struct SimArgs {
     /// Offer /admin though --listen is open to other machines; it answers this machine only
     #[arg(long)]
     pub admin: bool,
+    /// Milliseconds from the receipt of an order to the market
+    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=60_000))]
+    pub latency_ms: u32,
+    /// What the exchange's clock shows at the start, such as 2026-11-20T14:29:00Z [default: the present]
+    #[arg(long, value_name = "TIME")]
+    pub start: Option<Timestamp>,
+    /// How many times faster than time its clock runs
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
+    pub speed: f64,
+    /// When stocks trade: always, or by the calendar of the New York exchanges
+    #[arg(long, value_enum, default_value = "always")]
+    pub hours: HoursWord,
+    /// Play this recording, a stream frame a line, instead of an invented market
+    #[arg(long, value_name = "FILE")]
+    pub replay: Option<PathBuf>,
+    /// Begin the recording anew at its end
+    #[arg(long, requires = "replay")]
+    pub replay_loop: bool,
+    /// Accounts show the fields of pattern day trading, as the venue did before July 2026
+    #[arg(long)]
+    pub day_trading_fields: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum HoursWord {
+    Always,
+    Calendar,
 }
 
 #[derive(Debug, Args)]

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use crossbeam_channel::{bounded, select};
 
-use super::args::{FaultWish, SimArgs};
+use super::args::{FaultWish, HoursWord, SimArgs};
 use super::error::CliError;
 use super::out::{Colour, Console};
 use crate::runtime::Threads;
-use crate::sim::{Fault, Sim, SimConfig, SimKey};
+use crate::sim::{Fault, Hours, Sim, SimConfig, SimKey};
 
 /// Ends of threads that nobody has looked at yet.
 const EXITS: usize = 1_024;
@@ -46,6 +46,13 @@ fn config(args: &SimArgs) -> SimConfig {
         keys: keys(args),
         slot_linger: Duration::from_secs(args.slot_linger.into()),
         admin: args.admin,
+        order_latency: Duration::from_millis(args.latency_ms.into()),
+        start: args.start,
+        speed: args.speed,
+        hours: if args.hours == HoursWord::Calendar { Hours::Calendar } else { Hours::Always },
+        replay: args.replay.clone(),
+        replay_loop: args.replay_loop,
+        day_trading_fields: args.day_trading_fields,
         record_bytes: RECORD_BYTES,
         faults: wished.collect(),
         ..SimConfig::default()
@@ -132,5 +139,13 @@ mod tests {
         assert_eq!(ids("x sim --key SIM:s").len(), 1);
         let config = config(&args("x sim --slot-linger 90 --fault mute=1s --fault drop --admin"));
         assert_eq!((config.slot_linger, config.faults.len(), config.admin), (Duration::from_secs(90), 2, true));
+    }
+
+    #[test]
+    fn its_clock_may_begin_anywhere_and_run_fast() {
+        let config = config(&args("x sim --start 2026-11-20T14:29:00Z --speed 60 --hours calendar --latency-ms 50"));
+        assert_eq!((config.start.map(|at| at.seconds()), config.speed, config.hours), (Some(1_795_184_940), 60.0, Hours::Calendar));
+        assert_eq!(config.order_latency, Duration::from_millis(50));
+        assert!(Cli::try_parse_from("x sim --replay-loop".split_whitespace()).is_err());
     }
 }

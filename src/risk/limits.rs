@@ -32,7 +32,7 @@ pub struct Limits {
     /// From such a loss since the opening on, positions may only be reduced. Always of the whole account.
     pub max_daily_loss: Option<Decimal>,
     /// How much worse than the quote a market order may be filled, as a fraction: it leaves as a limit order, see
-    /// [`protect`](super::protect).
+    /// [`protect`](super::protect()).
     pub max_slippage: Option<Decimal>,
 }
 

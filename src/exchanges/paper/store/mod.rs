@@ -22,7 +22,7 @@ use crate::events::OrderKey;
 use crate::model::{AccountId, Fill, Order, Position, Timestamp, VenueOrderId};
 use rows::{SELECT_FILLS, key, read_fill, read_order, select_orders, write_fill, write_order};
 
-/// Pages in the log at which a writer moves them into the file himself, because nobody has called [`Store::checkpoint`].
+/// Pages in the log at which a writer moves them into the file himself, because nobody has called [`Checkpointer::run`].
 const PAGES_AT_MOST: u32 = 40_000;
 /// How long a reader of another program (a copy, a look at the tables) may hold us up.
 const PATIENCE: Duration = Duration::from_millis(250);
