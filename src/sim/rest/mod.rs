@@ -83,10 +83,8 @@ fn customer<'a>(keys: &'a [SimKey], request: &Request<'_>) -> Option<&'a SimKey>
 
 /// Answers what can be answered without the exchange: market data, the clock, the calendar. `None` for all else.
 pub(super) fn respond_without_exchange(market: &MarketData, keys: &[SimKey], request: &Request<'_>, now: Timestamp) -> Option<Response> {
+    let Some(key) = customer(keys, request) else { return Some(Response::error(401)) };
     let path: Vec<&str> = request.path.trim_matches('/').split('/').collect();
-    // What pairs cost is public; whoever comes with a key must have a right one all the same.
-    let public = request.credentials.is_none() && path.starts_with(&["v1beta3", "crypto"]);
-    let Some(key) = customer(keys, request).or_else(|| keys.first().filter(|_| public)) else { return Some(Response::error(401)) };
     data::respond(market, key, request, &path, now).or_else(|| clock::respond(market, request, &path, now))
 }
 

@@ -255,6 +255,23 @@ fn requests_share_a_connection_and_garbage_ends_it() {
 }
 
 #[test]
+fn prices_of_pairs_need_no_key_but_a_wrong_one_is_no_key_at_all() {
+    let sim = start(|_| {});
+    let status = |path: &str, headers: &str| {
+        let mut tcp = TcpStream::connect(sim.address()).unwrap();
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        tcp.write_all(format!("GET {path} HTTP/1.1\r\nHost: x\r\n{headers}Connection: close\r\n\r\n").as_bytes()).unwrap();
+        let mut text = String::new();
+        tcp.read_to_string(&mut text).unwrap();
+        text.split(' ').nth(1).unwrap().to_owned()
+    };
+    let pairs = "/v1beta3/crypto/us/latest/trades?symbols=BTC%2FUSD";
+    assert_eq!(status(pairs, ""), "200");
+    assert_eq!(status(pairs, "APCA-API-KEY-ID: SIM\r\nAPCA-API-SECRET-KEY: wrong\r\n"), "401");
+    assert_eq!(status("/v2/stocks/trades/latest?symbols=AAPL", ""), "401");
+}
+
+#[test]
 fn tls_and_plain_serve_the_same() {
     let folder = tempfile::tempdir().unwrap();
     let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
