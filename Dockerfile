@@ -16,6 +16,7 @@ WORKDIR /app
 COPY --from=build /alpaca-broker /usr/local/bin/alpaca-broker
 COPY --from=build --chown=65532:65532 /data /data
 COPY configs/broker.yaml configs/broker.yaml
+COPY configs/exchanges configs/exchanges
 ENV BROKER_DATA_DIR=/data
 VOLUME /data
 USER 65532:65532
