@@ -14,10 +14,10 @@ use crate::runtime::StopToken;
 /// At least so often the clock is read again, for clocks that are set.
 const LOOK: Duration = Duration::from_secs(1);
 /// Steps after which the log is worth moving.
-const STEPS: u64 = 4_000;
-/// Steps after which it is moved however busy we are.
-const STEPS_AT_MOST: u64 = 4 * STEPS;
-/// So long nothing must be due when it is moved.
+const STEPS: u64 = 1_000;
+/// Steps after which it is moved however busy we are: who writes meanwhile waits for the disk.
+const STEPS_AT_MOST: u64 = 12 * STEPS;
+/// So long nothing must have happened when it is moved.
 const QUIET: Duration = Duration::from_millis(100);
 
 impl PaperBroker {
@@ -38,12 +38,12 @@ impl PaperBroker {
         while stop.is_running() {
             self.advance();
             let wait = self.wait();
-            self.move_log(wait);
-            select! {
+            let quiet = select! {
                 recv(stop.channel()) -> _ => return,
-                recv(self.woken) -> _ => {}
-                default(wait) => {}
-            }
+                recv(self.woken) -> _ => false,
+                default(wait) => wait >= QUIET,
+            };
+            self.move_log(quiet);
         }
     }
 
@@ -53,9 +53,9 @@ impl PaperBroker {
         Duration::from_nanos(nanos.max(0).unsigned_abs()).min(LOOK)
     }
 
-    fn move_log(&self, quiet: Duration) {
+    fn move_log(&self, quiet: bool) {
         let steps = self.steps.load(Ordering::Relaxed);
-        if steps < STEPS || (quiet < QUIET && steps < STEPS_AT_MOST) {
+        if steps < STEPS || (!quiet && steps < STEPS_AT_MOST) {
             return;
         }
         let checkpointer = self.checkpointer.lock();

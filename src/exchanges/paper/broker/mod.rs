@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
-use parking_lot::Mutex;
+use parking_lot::{Mutex, MutexGuard};
 
 pub use settings::{KIND, PaperSettings, Slippage};
 
@@ -172,8 +172,10 @@ impl PaperBroker {
         let venue = held.venue.as_mut().ok_or_else(|| self.not_connected())?;
         venue.engine.advance(now);
         let result = act(venue, now);
-        self.settle(&mut held, now)?;
-        result
+        let settled = self.settle(&mut held, now);
+        // In turn: else who has the processor goes on for a whole slice of time while the others wait.
+        MutexGuard::unlock_fair(held);
+        settled.and(result)
     }
 
     /// Writes down what happened, and hands over the events of it.

@@ -23,7 +23,9 @@ use crate::model::{AccountId, Fill, Order, Position, Timestamp, VenueOrderId};
 use rows::{SELECT_FILLS, key, read_fill, read_order, select_orders, write_fill, write_order};
 
 /// Pages in the log at which a writer moves them into the file himself, because nobody has called [`Checkpointer::run`].
-const PAGES_AT_MOST: u32 = 40_000;
+const PAGES_AT_MOST: u32 = 100_000;
+/// What an empty log may keep of the disk.
+const LOG_BYTES: i64 = 16 * 1024 * 1024;
 /// How long a reader of another program (a copy, a look at the tables) may hold us up.
 const PATIENCE: Duration = Duration::from_millis(250);
 const ONE_LIFE_MORE: &str = "UPDATE account SET generation = generation + 1";
@@ -91,6 +93,8 @@ pub struct Store {
     db: Connection,
     path: PathBuf,
     generation: u64,
+    /// The number of the last execution.
+    last_fill: i64,
     /// Held as long as the file is open: no other broker may open it.
     _lock: File,
 }
@@ -113,7 +117,8 @@ impl Store {
         let mut db = connect(path).map_err(failed)?;
         schema::migrate(&mut db, path)?;
         let generation = begin(&mut db, path, opening)?;
-        Ok(Store { db, path: path.to_path_buf(), generation, _lock: lock })
+        let last_fill = db.query_row("SELECT seq FROM fills ORDER BY at DESC, seq DESC LIMIT 1", [], |row| row.get(0)).optional().map_err(failed)?;
+        Ok(Store { db, path: path.to_path_buf(), generation, last_fill: last_fill.unwrap_or(0), _lock: lock })
     }
 
     /// How often the file has been opened: what has to differ from one life to the next is made with it.
@@ -128,8 +133,9 @@ impl Store {
 
     /// Keeps what one call changed: all of it or nothing.
     pub fn save(&mut self, change: &Change) -> Result<(), StoreError> {
-        let saved = write(&mut self.db, change);
-        saved.map_err(|cause| StoreError::of(&self.path, cause))
+        write(&mut self.db, change, self.last_fill).map_err(|cause| StoreError::of(&self.path, cause))?;
+        self.last_fill += i64::try_from(change.fills.len()).unwrap_or(0);
+        Ok(())
     }
 
     /// Counts another life without closing the file: also a proof that it can be written again.
@@ -203,6 +209,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     db.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     db.pragma_update(None, "synchronous", "normal")?;
     db.pragma_update_and_check(None, "wal_autocheckpoint", PAGES_AT_MOST, |_| Ok(()))?;
+    db.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES, |_| Ok(()))?;
     Ok(db)
 }
 
@@ -230,13 +237,13 @@ fn begin(db: &mut Connection, path: &Path, opening: &Opening) -> Result<u64, Sto
     Ok(generation.unsigned_abs())
 }
 
-fn write(db: &mut Connection, change: &Change) -> rusqlite::Result<()> {
+fn write(db: &mut Connection, change: &Change, last_fill: i64) -> rusqlite::Result<()> {
     let all = db.transaction()?;
     for order in &change.orders {
         write_order(&all, order)?;
     }
-    for fill in &change.fills {
-        write_fill(&all, fill)?;
+    for (fill, seq) in change.fills.iter().zip(last_fill + 1..) {
+        write_fill(&all, fill, seq)?;
     }
     for id in &change.cancels {
         all.prepare_cached("UPDATE orders SET cancelling = 1 WHERE key = ?")?.execute([key(id.as_str())])?;

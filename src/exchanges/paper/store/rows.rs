@@ -224,11 +224,14 @@ fn read_legs(column: &mut Reader<'_, '_>) -> rusqlite::Result<Vec<VenueOrderId>>
 
 pub(super) const SELECT_FILLS: &str = "SELECT execution_id, order_id, client_order_id, symbol, side, price, quantity, fees, position, at FROM fills";
 
-pub(super) fn write_fill(db: &Connection, fill: &Fill) -> rusqlite::Result<()> {
+/// Executions are numbered as they come, for those of one instant.
+pub(super) fn write_fill(db: &Connection, fill: &Fill, seq: i64) -> rusqlite::Result<()> {
     let mut statement = db.prepare_cached(
-        "INSERT INTO fills (execution_id, order_id, client_order_id, symbol, side, price, quantity, fees, position, at) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT INTO fills (at, seq, execution_id, order_id, client_order_id, symbol, side, price, quantity, fees, position) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
     )?;
     let row = params![
+        fill.at.nanos(),
+        seq,
         fill.execution_id.as_str(),
         fill.order_id.as_str(),
         fill.client_order_id.as_str(),
@@ -238,7 +241,6 @@ pub(super) fn write_fill(db: &Connection, fill: &Fill) -> rusqlite::Result<()> {
         fill.quantity.to_string(),
         fill.fees.to_string(),
         fill.position.to_string(),
-        fill.at.nanos(),
     ];
     statement.execute(row).map(drop)
 }

@@ -1,6 +1,7 @@
 //! The tables, and how an older file becomes one of today.
 //!
-//! Decimals are text, times are nanoseconds since 1970. A step that has been released is never edited: a new one is added.
+//! Decimals are text, times are nanoseconds since 1970. Every table and index that a call touches is a page to be written:
+//! there are no more than are needed. A step that has been released is never edited: a new one is added.
 
 use std::path::Path;
 
@@ -32,7 +33,7 @@ const STEPS: [&str; 1] = ["
         realised     TEXT NOT NULL
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE orders (
-        seq          INTEGER PRIMARY KEY AUTOINCREMENT,
+        seq          INTEGER PRIMARY KEY,
         key          TEXT NOT NULL UNIQUE,
         id           TEXT NOT NULL,
         client_order_id TEXT NOT NULL UNIQUE,
@@ -76,8 +77,9 @@ const STEPS: [&str; 1] = ["
     ) STRICT;
     CREATE INDEX open_orders ON orders (seq) WHERE open = 1;
     CREATE TABLE fills (
-        seq          INTEGER PRIMARY KEY AUTOINCREMENT,
-        execution_id TEXT NOT NULL UNIQUE,
+        at           INTEGER NOT NULL,
+        seq          INTEGER NOT NULL,
+        execution_id TEXT NOT NULL,
         order_id     TEXT NOT NULL,
         client_order_id TEXT NOT NULL,
         symbol       TEXT NOT NULL,
@@ -86,9 +88,8 @@ const STEPS: [&str; 1] = ["
         quantity     TEXT NOT NULL,
         fees         TEXT NOT NULL,
         position     TEXT NOT NULL,
-        at           INTEGER NOT NULL
-    ) STRICT;
-    CREATE INDEX fills_by_time ON fills (at, seq);
+        PRIMARY KEY (at, seq)
+    ) STRICT, WITHOUT ROWID;
 "];
 
 /// Makes the tables of today out of whatever stands there, all of it or nothing.
