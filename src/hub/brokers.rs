@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::Mutex;
 
-use super::lanes::OrderItem;
+use super::lanes::{OrderItem, OrderSource};
 use super::registry::Instrument;
 use crate::config::RedisSettings;
 use crate::contract::channel::{DESK_GROUP, ORDERS};
@@ -118,7 +118,12 @@ impl OrderSide {
         let hand_on: HandOn = Box::new(move |update| {
             let account = names.get(&update.of).cloned().unwrap_or_else(|| update.of.account.as_str().into());
             // The lane's end means a shutdown: nobody is left to be told.
-            let _ = lane.send(OrderItem { account_id: update.of.account.as_str().into(), received: wall_now(), event: order_event(update, account) });
+            let _ = lane.send(OrderItem {
+                source: OrderSource::Desk,
+                account_id: update.of.account.as_str().into(),
+                received: wall_now(),
+                event: order_event(update, account),
+            });
         });
         let heartbeat = around.heartbeats.register("desk-events");
         let pump = Pump { bus: bus.clone(), seats: seats.clone(), hand_on, token: late.token(), heartbeat };

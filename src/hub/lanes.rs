@@ -43,9 +43,20 @@ pub struct PriceBatch {
     pub since: Instant,
 }
 
+/// Where an order update comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum OrderSource {
+    /// The order stream of an account at the exchange.
+    Exchange,
+    /// A broker of the order desk, a paper account among them.
+    Desk,
+}
+
 /// What travels on the order lane.
 #[derive(Debug)]
 pub struct OrderItem {
+    /// Whose word it is.
+    pub source: OrderSource,
     pub account_id: Arc<str>,
     pub received: Timestamp,
     pub event: OrderEvent,
@@ -116,7 +127,7 @@ impl Sink<OrderEvent> for OrderSink {
         let account_id = self.account.known_id().unwrap_or_else(|| self.account.name().clone());
         let received = wall_now();
         for event in events.drain(..) {
-            let mut item = OrderItem { account_id: Arc::clone(&account_id), received, event };
+            let mut item = OrderItem { source: OrderSource::Exchange, account_id: Arc::clone(&account_id), received, event };
             // Nothing but a shutdown ends the wait: the producer, and behind it the venue, must hold the update for us.
             while let Err(error) = self.lane.send_timeout(item, LAST_ORDER_WAIT) {
                 item = match error {

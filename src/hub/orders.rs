@@ -5,7 +5,7 @@
 
 use std::collections::VecDeque;
 
-use super::lanes::OrderItem;
+use super::lanes::{OrderItem, OrderSource};
 use crate::contract::channel::order_channel;
 use crate::contract::{encode_order, get_ticker_channel};
 use crate::model::Symbol;
@@ -19,6 +19,8 @@ pub const QUEUE_BYTES_MAX: usize = 32 * 1024 * 1024;
 pub struct OrderRules {
     /// Whether the ticker channel, which every listener of the symbol sees, carries orders.
     pub on_ticker_channel: bool,
+    /// The same for what the desk's brokers tell: who listens to a symbol must not take a paper fill for a real one.
+    pub desk_on_ticker_channel: bool,
     pub sim: bool,
 }
 
@@ -35,7 +37,11 @@ pub struct OrderPublication {
 pub fn handle_order_update(item: &OrderItem, rules: OrderRules) -> OrderPublication {
     let copies = encode_order(&item.event, &item.account_id, item.received, rules.sim);
     let mut publication = OrderPublication { bytes: Vec::with_capacity(copies.ticker.len() + copies.typed.len() + 128), commands: 0 };
-    if rules.on_ticker_channel && item.event.order.symbol.parse::<Symbol>().is_ok() {
+    let on_ticker_channel = match item.source {
+        OrderSource::Exchange => rules.on_ticker_channel,
+        OrderSource::Desk => rules.desk_on_ticker_channel,
+    };
+    if on_ticker_channel && item.event.order.symbol.parse::<Symbol>().is_ok() {
         publication.publish(&get_ticker_channel(&item.event.order.symbol), &copies.ticker);
     }
     publication.publish(&order_channel(&item.account_id), &copies.typed);
@@ -142,11 +148,19 @@ mod tests {
             order_json: "{}".into(),
             extra: Vec::new(),
         };
-        OrderItem { account_id: "acc".into(), received: Timestamp::from_nanos(0), event }
+        OrderItem { source: OrderSource::Exchange, account_id: "acc".into(), received: Timestamp::from_nanos(0), event }
     }
 
     fn rules(on_ticker_channel: bool) -> OrderRules {
-        OrderRules { on_ticker_channel, sim: false }
+        OrderRules { on_ticker_channel, desk_on_ticker_channel: false, sim: false }
+    }
+
+    #[test]
+    fn a_paper_fill_is_not_shown_to_who_listens_to_the_symbol() {
+        let item = OrderItem { source: OrderSource::Desk, ..item("AAPL") };
+        let text = |rules| String::from_utf8(handle_order_update(&item, rules).bytes).unwrap();
+        assert!(!text(rules(true)).contains("TICKER_UPDATES_AAPL") && text(rules(true)).contains("order:acc"));
+        assert!(text(OrderRules { desk_on_ticker_channel: true, ..rules(true) }).contains("TICKER_UPDATES_AAPL"));
     }
 
     #[test]

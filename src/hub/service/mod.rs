@@ -225,7 +225,7 @@ impl AlpacaBroker {
         let handler = OrderHandler {
             lane: order_items,
             stop: early.token(),
-            rules: OrderRules { on_ticker_channel, sim: config.sim.is_some() },
+            rules: OrderRules { on_ticker_channel, desk_on_ticker_channel: config.orders_on_ticker_channel == Some(true), sim: config.sim.is_some() },
             queue: OrderQueue::default(),
             outlet: Outlet::new("orders", Arc::clone(&redis), threads.clone(), late.token(), Arc::clone(&order_outlet)),
             stats: Arc::clone(&orders),
