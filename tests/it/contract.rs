@@ -228,15 +228,15 @@ fn every_message_of_the_contract_is_seen_on_the_wire() {
     }
     let placed = bot.heard.iter().find(|m| fits(m)).unwrap();
     assert_eq!((&placed.body["result"], &placed.body["client_order_id"]), (&"accepted".into(), &"wire-2".into()), "{}", placed.text);
-    let filled = |m: &Message| m.channel == "order:paper-1" && m.body["event"] == "fill";
-    let fill = bot.heard.iter().find(|m| filled(m)).cloned().unwrap_or_else(|| bot.until("the paper fill", filled));
+    let fill = bot.since(0, "the paper fill", |m| m.channel == "order:paper-1" && m.body["event"] == "fill");
     // The ask and 0.05 % of it, rounded up to the next tick of 0.0001.
     assert_eq!(fill.body["filled_avg_price"].to_string(), "150.3352");
+    let mark = bot.heard.len();
     bot.command(&format!(r#"{{"action":"place","client_order_id":"wire-3","symbol":"AAPL","side":"buy","qty":6,{ask}}}"#));
-    let denied = bot.until("the denial", |m| m.channel == "wire:answers" && m.body["result"] == "denied");
+    let denied = bot.since(mark, "the denial", |m| m.channel == "wire:answers" && m.body["result"] == "denied");
     assert_eq!(denied.body["config_key"], "risk_limits.max_order_quantity");
-    bot.until("the denial for everybody", |m| m.channel == "broker:replies" && m.body["client_order_id"] == "wire-3");
-    bot.until("the denial as an order update", |m| m.channel == "order:paper-1" && m.body["event"] == "denied");
+    bot.since(mark, "the denial for everybody", |m| m.channel == "broker:replies" && m.body["client_order_id"] == "wire-3");
+    bot.since(mark, "the denial as an order update", |m| m.channel == "order:paper-1" && m.body["event"] == "denied");
     for action in ["orders", "fills", "positions", "balance"] {
         bot.command(&format!(r#"{{"action":"{action}",{ask}}}"#));
         bot.until("the answer to a question", |m| m.channel == "wire:answers" && m.body["action"] == action && m.body["result"] == "accepted");

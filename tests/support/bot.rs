@@ -80,6 +80,13 @@ impl Bot {
         message
     }
 
+    /// What fits among the messages since `mark`, a length of `heard`; listens until there is one. For messages of several
+    /// channels, whose order nobody promises.
+    pub fn since(&mut self, mark: usize, what: &str, fits: impl Fn(&Message) -> bool) -> Message {
+        let known = self.heard[mark..].iter().find(|message| fits(message)).cloned();
+        known.unwrap_or_else(|| self.until(what, fits))
+    }
+
     /// Listens until a message fits.
     pub fn until(&mut self, what: &str, fits: impl Fn(&Message) -> bool) -> Message {
         let deadline = Instant::now() + PATIENCE;
