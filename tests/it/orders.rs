@@ -64,7 +64,7 @@ fn what_a_bot_was_told_outlives_a_kill() {
     let mut bot = trading.bot();
     let placed = answered(&mut bot, r#""action":"place","client_order_id":"b-1","symbol":"AAPL","side":"buy","qty":"3""#);
     assert_eq!(placed["result"], "accepted", "{placed}");
-    bot.until("the fill", |message| message.body["event"] == "fill");
+    bot.since(0, "the fill", |message| message.body["event"] == "fill");
     let resting =
         answered(&mut bot, r#""action":"place","client_order_id":"b-2","symbol":"AAPL","side":"buy","qty":1,"limit_price":"10","time_in_force":"gtc""#);
     assert_eq!(resting["result"], "accepted", "{resting}");
