@@ -61,7 +61,7 @@ fn dispatch(cli: &Cli, env: &dyn Fn(&str) -> Option<String>, console: &mut Conso
     let command = cli.command.as_ref().unwrap_or(&default);
     let place = || Place::find(&cli.reach, env);
     match command {
-        Command::Run(args) => run::run(args, console),
+        Command::Run(args) => run::run(args, &cli.reach, console),
         Command::Sim(args) => sim::run(args, console),
         Command::Check(args) => check::run(args, console),
         Command::Status(args) => status::run(args, &place()?, console),

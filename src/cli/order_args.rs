@@ -108,11 +108,11 @@ pub struct AskArgs {
 
 #[derive(Debug, Args)]
 pub struct FillsArgs {
-    /// Only those after this time, such as 2026-11-20T14:30:00Z
+    /// Only those after this time, such as 2026-11-20T14:30:00Z [default: a day ago]
     #[arg(long, value_name = "TIME", default_value = "")]
     pub since: String,
     /// At most so many
-    #[arg(short = 'n', long, default_value_t = 100, value_parser = clap::value_parser!(u64).range(1..=500))]
+    #[arg(short = 'n', long, default_value_t = 500, value_parser = clap::value_parser!(u64).range(1..=500))]
     pub limit: u64,
     #[command(flatten)]
     pub at: Where,

@@ -12,11 +12,13 @@ use super::out::{Colour, Console};
 use super::reach::{Place, is_idle};
 use super::registration::reply_channel;
 use super::tables;
+use crate::model::Timestamp;
 use crate::observe::printable;
 
 /// How long the desk may take: a venue answers within seconds.
 const PATIENCE: Duration = Duration::from_secs(15);
 const MAX_TEXT: usize = 500;
+const DAY_NANOS: i64 = 86_400 * 1_000_000_000;
 
 /// Whether a command may be sent to a live account without `--live`: only what stops things.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -98,7 +100,9 @@ pub fn ask(action: &str, args: &AskArgs, place: &Place, console: &mut Console) -
 /// # Errors
 /// As [`order`].
 pub fn fills(args: &FillsArgs, place: &Place, console: &mut Console) -> Result<(), CliError> {
-    let command = fields(json!({"action": "fills", "since": args.since, "limit": args.limit}));
+    let yesterday = || Timestamp::from_nanos(crate::runtime::wall_now().nanos().saturating_sub(DAY_NANOS)).to_string();
+    let since = if args.since.is_empty() { yesterday() } else { args.since.clone() };
+    let command = fields(json!({"action": "fills", "since": since, "limit": args.limit}));
     tell(command, &args.at, Guard::Guarded, place, console)
 }
 
@@ -139,10 +143,13 @@ fn scope(command: &mut Map<String, Value>, whom: &Whom) {
     put(command, "bot", whom.bot.as_deref());
 }
 
-/// The brokers of the status report, as far as they matter here.
-fn is_live(status: &str, at: &Where) -> Result<bool, CliError> {
+/// Whether a command may reach real money. `everywhere` is for those that concern every broker.
+fn is_live(status: &str, at: &Where, everywhere: bool) -> Result<bool, CliError> {
     let status: Value = serde_json::from_str(status)?;
     let brokers = status["brokers"].as_array().cloned().unwrap_or_default();
+    if everywhere {
+        return Ok(brokers.iter().any(|broker| broker["live"].as_bool().unwrap_or(true)));
+    }
     let fits = |broker: &&Value| {
         at.broker.as_deref().is_none_or(|name| broker["name"] == name)
             && at.account.as_deref().is_none_or(|name| broker["account"] == name || broker["account_id"] == name)
@@ -163,7 +170,8 @@ fn tell(mut command: Map<String, Value>, at: &Where, guard: Guard, place: &Place
     let failed = |source| place.failed(source);
     let mut link = place.connect()?;
     let status = link.status().map_err(failed)?.ok_or_else(|| CliError::NoBroker(place.to_string()))?;
-    if is_live(&status, at)? {
+    let everywhere = command.get("scope").is_some_and(|scope| scope == "all" || scope == "bot");
+    if is_live(&status, at, everywhere)? {
         let word = console.notes.paint(Colour::Bad, "LIVE: this account holds real money");
         console.note(&word);
         if !at.live && guard == Guard::Guarded {
@@ -174,6 +182,12 @@ fn tell(mut command: Map<String, Value>, at: &Where, guard: Guard, place: &Place
     put(&mut command, "account", at.account.as_deref());
     let channel = reply_channel();
     put(&mut command, "reply_to", Some(&channel));
+    if guard == Guard::Guarded {
+        // Nobody hears the answer later: then nothing shall happen later either.
+        let patience = i64::try_from(PATIENCE.as_nanos()).unwrap_or(i64::MAX);
+        let end = Timestamp::from_nanos(crate::runtime::wall_now().nanos().saturating_add(patience));
+        put(&mut command, "expires_at", Some(&end.to_string()));
+    }
     let mut connection = place.listen()?;
     let mut listener = connection.as_pubsub();
     listener.subscribe(&channel).map_err(failed)?;
@@ -212,12 +226,14 @@ mod tests {
     #[test]
     fn real_money_is_recognised_by_broker_or_account_and_assumed_when_nobody_says() {
         let at = |broker: Option<&str>, account: Option<&str>| {
-            is_live(STATUS, &Where { broker: broker.map(str::to_owned), account: account.map(str::to_owned), live: false, json: false })
+            is_live(STATUS, &Where { broker: broker.map(str::to_owned), account: account.map(str::to_owned), live: false, json: false }, false)
         };
         assert!(!at(None, None).unwrap());
         assert!(at(Some("alpaca"), None).unwrap());
         assert!(at(None, Some("a-1")).unwrap());
         assert!(at(Some("old"), None).unwrap());
+        let default = Where { broker: None, account: None, live: false, json: false };
+        assert!(is_live(STATUS, &default, true).unwrap() && !is_live(STATUS, &default, false).unwrap());
         assert_eq!(
             at(Some("binance"), None).unwrap_err().to_string(),
             "no such broker or account takes orders; there is paper (account paper), alpaca (account live), old (account ?)"

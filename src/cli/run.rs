@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::bounded;
 
-use super::args::RunArgs;
+use super::args::{Reach, RunArgs};
 use super::error::CliError;
 use super::out::Console;
 use crate::config::{Account, Config, SimSettings, Sources};
@@ -18,8 +18,12 @@ use crate::sim::{Sim, SimConfig};
 const LAST_LINES: Duration = Duration::from_millis(200);
 const EXITS: usize = 1_024;
 
-pub fn run(args: &RunArgs, console: &mut Console) -> Result<(), CliError> {
-    let loaded = Config::load(&Sources::from_process(args.config.clone(), args.sim))?;
+pub fn run(args: &RunArgs, reach: &Reach, console: &mut Console) -> Result<(), CliError> {
+    let mut sources = Sources::from_process(args.config.clone(), args.sim);
+    // The word on the command line is the nearest one, here as for every other command.
+    sources.env.extend(reach.redis.iter().map(|url| ("REDIS_URL".to_owned(), url.clone())));
+    sources.env.extend(reach.data_dir.iter().map(|folder| ("BROKER_DATA_DIR".to_owned(), folder.display().to_string())));
+    let loaded = Config::load(&sources)?;
     let log = observe::init(loaded.config.log_level)?;
     observe::log_panics();
     for warning in &loaded.warnings {

@@ -30,6 +30,8 @@ pub struct DeskCommand {
     /// Not after this.
     pub expires_at: Option<Timestamp>,
     pub reply_to: Option<String>,
+    /// An order that names no type: it is what its prices say.
+    pub untyped: bool,
     pub wish: Wish,
 }
 
@@ -80,7 +82,9 @@ pub struct BadCommand {
     pub reply_to: Option<String>,
 }
 
+/// A field that nobody knows is refused: a misspelt `limit_price` must not make a market order.
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Wire<'a> {
     action: String,
     exchange: Option<String>,
@@ -124,6 +128,7 @@ struct Wire<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
 struct WireExit<'a> {
     #[serde(borrow)]
     limit_price: Option<&'a RawValue>,
@@ -142,8 +147,7 @@ pub fn parse_command(payload: &[u8], default_type: DefaultType) -> Result<DeskCo
     if payload.len() > MAX_COMMAND_BYTES {
         return Err(bare(format!("a command has at most {MAX_COMMAND_BYTES} bytes")));
     }
-    let wire: Wire<'_> =
-        serde_json::from_slice(payload).map_err(|e| bare(format!("not a command: a JSON object with \"action\" expected (column {})", e.column())))?;
+    let wire: Wire<'_> = serde_json::from_slice(payload).map_err(|error| unreadable(payload, &error))?;
     let reply_to = wire.reply_to.clone().filter(|channel| is_reply_channel(channel));
     let action = ACTIONS.into_iter().find(|action| *action == wire.action);
     let printable = |text: &String| text.len() <= 128 && text.bytes().all(|b| b.is_ascii_graphic());
@@ -153,7 +157,34 @@ pub fn parse_command(payload: &[u8], default_type: DefaultType) -> Result<DeskCo
     let wish = wire.wish(action, default_type).map_err(bad)?;
     let exchange = given(&wire.exchange).map(str::parse::<ExchangeName>).transpose().map_err(|e| bad(format!("exchange: {e}")))?;
     let expires_at = given(&wire.expires_at).map(str::parse::<Timestamp>).transpose().map_err(|e| bad(format!("expires_at: {e}")))?;
-    Ok(DeskCommand { action, exchange, account: given(&wire.account).map(str::to_owned), expires_at, reply_to, wish })
+    Ok(DeskCommand { action, exchange, account: given(&wire.account).map(str::to_owned), expires_at, reply_to, untyped: given(&wire.r#type).is_none(), wish })
+}
+
+/// Who is to be told that his command cannot be read, as far as that can be read.
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct Sender {
+    action: Option<String>,
+    client_order_id: Option<String>,
+    reply_to: Option<String>,
+}
+
+fn unreadable(payload: &[u8], error: &serde_json::Error) -> BadCommand {
+    let sender: Sender = serde_json::from_slice(payload).unwrap_or_default();
+    // serde_json quotes parts of the input in its errors; only the name of a field is repeated, and only a harmless one.
+    let text = error.to_string();
+    let field = text.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next());
+    let reason = match field.filter(|name| name.len() <= 40 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')) {
+        Some(name) => format!("there is no field {name} in a command"),
+        None => format!("not a command: a JSON object with \"action\" expected (column {})", error.column()),
+    };
+    let printable = |text: &String| text.len() <= 128 && text.bytes().all(|b| b.is_ascii_graphic());
+    BadCommand {
+        reason,
+        action: sender.action.filter(|action| ACTIONS.contains(&action.as_str())),
+        client_order_id: sender.client_order_id.filter(printable),
+        reply_to: sender.reply_to.filter(|channel| is_reply_channel(channel)),
+    }
 }
 
 /// The type of an order that names none.

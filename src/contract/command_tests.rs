@@ -75,6 +75,8 @@ fn what_does_not_fit_is_refused_in_words() {
 fn a_refused_command_still_says_whom_to_answer() {
     let bad = parse(r#"{"action":"place","client_order_id":"b-7","reply_to":"b:answers","qty":"x"}"#).unwrap_err();
     assert_eq!((bad.client_order_id.as_deref(), bad.reply_to.as_deref(), bad.action.as_deref()), (Some("b-7"), Some("b:answers"), Some("place")));
+    let typo = parse(r#"{"action":"place","client_order_id":"b-8","reply_to":"b:answers","limitprice":1}"#).unwrap_err();
+    assert_eq!((typo.reason.as_str(), typo.reply_to.as_deref()), ("there is no field limitprice in a command", Some("b:answers")));
     let bad = parse(r#"{"action":"cancel","reply_to":"TICKER_UPDATES_AAPL"}"#).unwrap_err();
     assert_eq!(bad.reply_to, None);
 }

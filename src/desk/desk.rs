@@ -25,6 +25,9 @@ const FIRST_PRICE: Duration = Duration::from_secs(2);
 /// A command that lay longer is not carried out: prices have moved on.
 pub const STALE_AFTER: Duration = Duration::from_secs(60);
 
+/// Nobody knows whether its sender was told something else before the restart, and may have acted on it.
+const HANDED_OUT_BEFORE: &str = "the broker ended while it held this command, which was not carried out; send it again under a new name";
+
 /// Asks for the prices of a symbol.
 pub type WantPrices = Box<dyn Fn(&ExchangeName, &Symbol) + Send + Sync>;
 
@@ -37,6 +40,16 @@ pub struct Desk {
     clock: fn() -> Timestamp,
 }
 
+/// What is known of an order that is to be placed, beside the order.
+struct Placing<'a> {
+    action: &'a str,
+    seat: &'a Seat,
+    again: bool,
+    /// Why it comes too late.
+    late: Option<String>,
+    now: Timestamp,
+}
+
 impl Desk {
     /// The first seat is the default.
     pub fn new(seats: Vec<Arc<Seat>>, bus: EventBus, want_prices: WantPrices, halts: Arc<HaltFile>, clock: fn() -> Timestamp) -> Desk {
@@ -46,6 +59,11 @@ impl Desk {
 
     pub fn seats(&self) -> &[Arc<Seat>] {
         &self.seats
+    }
+
+    /// What stands under the kill switch in Redis now.
+    pub fn kill_switch(&self, text: Option<&str>) {
+        self.halts.switch(&self.seats, text, (self.clock)());
     }
 
     /// A command that could not be read.
@@ -62,22 +80,28 @@ impl Desk {
             Err(reason) => return Answer { advice: Some("fix_request"), ..Answer::denied(action, reason) },
         };
         let now = (self.clock)();
-        let late = self.too_late(&command, taken, now);
+        let late = too_late(&command, taken, now);
         let answer = match command.wish {
-            Wish::Order(Command::Place(request)) => self.place_once(action, seat, request, late, again, now),
-            Wish::Order(Command::ClosePosition { client_order_id, symbol }) => match closing(action, seat, client_order_id, symbol) {
-                Ok(request) => self.place_once(action, seat, request, late, again, now),
-                Err(answer) => *answer,
-            },
-            Wish::Order(Command::Modify { order, change }) => match late {
+            Wish::Order(Command::Place(request)) => self.place_once(Placing { action, seat, again, late, now }, request.client_order_id.clone(), || {
+                if command.untyped && seat.untyped_is_limit && request.kind == OrderType::Market {
+                    return Err("limit_price is missing: an order that names no type is a limit order here (trading.default_order_type)".to_owned());
+                }
+                Ok(request)
+            }),
+            Wish::Order(Command::ClosePosition { client_order_id, symbol }) => {
+                self.place_once(Placing { action, seat, again, late, now }, client_order_id.clone(), || closing(seat, client_order_id, symbol))
+            }
+            Wish::Order(Command::Modify { order, change }) => match late.or_else(|| again.then(|| HANDED_OUT_BEFORE.to_owned())) {
                 Some(reason) => Answer::denied(action, reason),
                 None => self.modify(action, seat, &order, change, now),
             },
             // What takes risk away is never too late, and nothing checks it.
             Wish::Order(Command::Cancel(key)) => self.cancel(action, seat, &key),
-            Wish::Order(Command::CancelAll(symbol)) => Self::cancel_all(action, seat, symbol.as_ref()),
-            Wish::Ask(question) => Self::answer(action, seat, &question).unwrap_or_else(|error| Answer::failed(action, &error)),
             Wish::Halt { scope, mode, reason } => self.halts.halt(&self.seats, seat, &scope, mode, reason, now),
+            Wish::Ask(question) => Self::answer(action, seat, &question).unwrap_or_else(|error| Answer::failed(action, &error)),
+            // Done once more after a restart, these two would undo what was decided since.
+            Wish::Order(Command::CancelAll(_)) | Wish::Resume { .. } if late.is_some() => Answer::denied(action, late.unwrap_or_default()),
+            Wish::Order(Command::CancelAll(symbol)) => Self::cancel_all(action, seat, symbol.as_ref()),
             Wish::Resume { scope } => self.halts.resume(&self.seats, seat, &scope),
         };
         Answer { broker: Some(seat.of.broker.to_string()), account_id: Some(seat.of.account.to_string()), ..answer }
@@ -87,66 +111,75 @@ impl Desk {
         let fits = |seat: &&Arc<Seat>| {
             exchange.is_none_or(|name| seat.of.broker == *name) && account.is_none_or(|name| seat.account_name == name || seat.of.account.as_str() == name)
         };
-        self.seats.iter().find(fits).map(Arc::as_ref).ok_or_else(|| {
-            let known: Vec<String> = self.seats.iter().map(|seat| format!("{} (account {})", seat.of.broker, seat.account_name)).collect();
-            format!("no broker of that name takes orders here; there is {}", if known.is_empty() { "none".to_owned() } else { known.join(", ") })
-        })
+        let mut fitting = self.seats.iter().filter(fits);
+        let first = fitting.next().map(Arc::as_ref).ok_or_else(|| format!("no broker of that name takes orders here; there is {}", self.known_seats()))?;
+        // The first of all is the default; a name that means two of them is no default.
+        if account.is_some() && fitting.next().is_some() {
+            return Err(format!("more than one broker has an account of that name; name the exchange too: {}", self.known_seats()));
+        }
+        Ok(first)
     }
 
-    fn too_late(&self, command: &DeskCommand, taken: Timestamp, now: Timestamp) -> Option<String> {
-        if command.expires_at.is_some_and(|at| at <= now) {
-            return Some("the command has expired".to_owned());
-        }
-        let age = Duration::from_nanos((now.nanos() - taken.nanos()).max(0).unsigned_abs());
-        (age > STALE_AFTER).then(|| format!("the command was sent {} s ago; after {} s it is not carried out any more", age.as_secs(), STALE_AFTER.as_secs()))
+    fn known_seats(&self) -> String {
+        let known: Vec<String> = self.seats.iter().map(|seat| format!("{} (account {})", seat.of.broker, seat.account_name)).collect();
+        if known.is_empty() { "none".to_owned() } else { known.join(", ") }
     }
 
     /// An order under a name that was used before is answered with what became of the first.
-    fn place_once(&self, action: &str, seat: &Seat, request: OrderRequest, late: Option<String>, again: bool, now: Timestamp) -> Answer {
-        let id = request.client_order_id.clone();
-        if again && let Some(answer) = self.known(action, seat, &id) {
-            return answer;
-        }
-        if let Some(reason) = late {
-            return self.deny(action, seat, request, Answer::denied(action, reason), now);
-        }
-        let answer = self.place(action, seat, request, now);
+    fn place_once(&self, placing: Placing<'_>, id: ClientOrderId, request: impl FnOnce() -> Result<OrderRequest, String>) -> Answer {
+        let Placing { action, seat, again, late, now } = placing;
+        let answer = match seat.broker.order(&OrderKey::Client(id.clone())) {
+            Ok(Some(first)) => match request() {
+                // A position that was closed is no contradiction: its order is the answer.
+                Ok(same) if !is_same(&first.request, &same) && action == "place" => {
+                    Answer { rule: Some("id_conflict".to_owned()), ..Answer::denied(action, format!("the client order id {id} was used for another order")) }
+                }
+                _ => Answer { repeated: true, ..accepted(action, &first) },
+            },
+            Err(error) if again => Answer { reason: Some(error.to_string()), advice: Some("look_up"), ..Answer::new(action, Verdict::Unknown) },
+            Err(error) => Answer::failed(action, &error),
+            Ok(None) => match request() {
+                Err(reason) => Answer { advice: Some("fix_request"), ..Answer::denied(action, reason) },
+                Ok(request) => match late.or_else(|| again.then(|| HANDED_OUT_BEFORE.to_owned())) {
+                    Some(reason) => self.deny(action, seat, request, Answer::denied(action, reason), now),
+                    None => self.place(action, seat, request, now),
+                },
+            },
+        };
         Answer { client_order_id: Some(id.to_string()), ..answer }
-    }
-
-    fn known(&self, action: &str, seat: &Seat, id: &ClientOrderId) -> Option<Answer> {
-        let order = seat.broker.order(&OrderKey::Client(id.clone())).ok().flatten()?;
-        Some(Answer { client_order_id: Some(id.to_string()), repeated: true, ..accepted(action, &order) })
     }
 
     fn place(&self, action: &str, seat: &Seat, request: OrderRequest, now: Timestamp) -> Answer {
         if let Err(error) = seat.broker.capabilities().check(&request) {
             return self.deny(action, seat, request, Answer::failed(action, &error), now);
         }
+        if !seat.is_counted() {
+            return self.deny(action, seat, request, uncounted(action), now);
+        }
+        // Whatever needs no price is said before anybody waits for one, or has one asked for.
+        let outright = seat.guarded().gate.refuses_outright(&request, now);
+        if let Some(denial) = outright {
+            return self.deny(action, seat, request, Answer::denied_by(action, &denial), now);
+        }
         let sight = self.sight(seat, &request.symbol, now);
         let account = match seat.account() {
             Ok(account) => account,
-            Err(error) => return Answer::failed(action, &error),
+            Err(error) => return self.deny(action, seat, request, Answer::failed(action, &error), now),
         };
-        // The name is looked up first: a refused duplicate must not be counted as an order of its own.
-        if let Some(answer) = self.known(action, seat, &request.client_order_id) {
-            return answer;
-        }
-        let approved = match seat.check(request.clone(), &sight, &account, now) {
+        let _passing = seat.pass();
+        let approved = match seat.check(request.clone(), &sight, &account, (self.clock)()) {
             Ok(approved) => approved,
             Err(denial) => return self.deny(action, seat, request, Answer::denied_by(action, &denial), now),
         };
         match seat.broker.place(approved) {
             Ok(order) => accepted(action, &order),
             Err(error @ BrokerError::OutcomeUnknown { .. }) => Answer::failed(action, &error),
-            Err(BrokerError::DuplicateClientId(name)) => {
-                let first = self.known(action, seat, &request.client_order_id);
-                first.unwrap_or_else(|| Answer::failed(action, &BrokerError::DuplicateClientId(name)))
-            }
             Err(error) => {
                 seat.guarded().gate.withdraw(&request.client_order_id);
-                let change = if matches!(error, BrokerError::Rejected { .. }) { OrderChange::Rejected } else { OrderChange::Denied };
-                self.tell_refused(seat, request, change, error.to_string(), now);
+                if !matches!(error, BrokerError::DuplicateClientId(_)) {
+                    let change = if matches!(error, BrokerError::Rejected { .. }) { OrderChange::Rejected } else { OrderChange::Denied };
+                    self.tell_refused(seat, request, change, error.to_string(), now);
+                }
                 Answer::failed(action, &error)
             }
         }
@@ -199,10 +232,17 @@ impl Desk {
     fn modify(&self, action: &str, seat: &Seat, key: &OrderKey, change: Modification, now: Timestamp) -> Answer {
         let modified = || -> Result<Result<Order, Denial>, BrokerError> {
             let order = seat.broker.order(key)?.ok_or_else(|| BrokerError::UnknownOrder(name_of(key)))?;
+            if !seat.is_counted() {
+                return Err(BrokerError::Unavailable {
+                    broker: seat.of.broker.to_string(),
+                    cause: "what the account holds could not be counted yet".to_owned(),
+                });
+            }
             if !seat.broker.capabilities().modify {
                 return Err(BrokerError::Unsupported { broker: seat.of.broker.to_string(), what: "changes of orders".to_owned() });
             }
             let (sight, account) = (self.sight(seat, &order.request.symbol, now), seat.account()?);
+            let _passing = seat.pass();
             match seat.check_change(&order, change, &sight, &account, now) {
                 Ok(approved) => {
                     let modified = seat.broker.modify(key, approved);
@@ -253,11 +293,30 @@ impl Desk {
     }
 }
 
+fn too_late(command: &DeskCommand, taken: Timestamp, now: Timestamp) -> Option<String> {
+    if command.expires_at.is_some_and(|at| at <= now) {
+        return Some("the command has expired".to_owned());
+    }
+    let age = Duration::from_nanos((now.nanos() - taken.nanos()).max(0).unsigned_abs());
+    (age > STALE_AFTER).then(|| format!("the command was sent {} s ago; after {} s it is not carried out any more", age.as_secs(), STALE_AFTER.as_secs()))
+}
+
+/// Whether two requests ask for the same; the type may differ, for the check may have put a limit to a market order.
+fn is_same(first: &OrderRequest, second: &OrderRequest) -> bool {
+    (&first.symbol, first.side, first.class) == (&second.symbol, second.side, second.class)
+        && (first.size == second.size || matches!(second.size, Size::Notional(_)))
+}
+
+fn uncounted(action: &str) -> Answer {
+    let reason = "the orders and positions that the account holds could not be counted yet, so no limit could be kept; tried again each second";
+    Answer { advice: Some("retry"), ..Answer::denied(action, reason) }
+}
+
 /// The order that takes a position back.
-fn closing(action: &str, seat: &Seat, client_order_id: ClientOrderId, symbol: Symbol) -> Result<OrderRequest, Box<Answer>> {
-    let position = seat.broker.position(&symbol).map_err(|error| Box::new(Answer::failed(action, &error)))?;
+fn closing(seat: &Seat, client_order_id: ClientOrderId, symbol: Symbol) -> Result<OrderRequest, String> {
+    let position = seat.broker.position(&symbol).map_err(|error| error.to_string())?;
     let held = position.map(|position| position.quantity).unwrap_or_default();
-    let quantity = Quantity::new(held.abs()).map_err(|_| Box::new(Answer::denied(action, format!("there is no position in {symbol}"))))?;
+    let quantity = Quantity::new(held.abs()).map_err(|_| format!("there is no position in {symbol}"))?;
     let side = if held.is_sign_negative() { Side::Buy } else { Side::Sell };
     let time_in_force = if symbol.is_pair() { TimeInForce::Gtc } else { TimeInForce::Day };
     let (size, kind, class) = (Size::Quantity(quantity), OrderType::Market, OrderClass::Simple);

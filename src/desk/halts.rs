@@ -5,8 +5,10 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
+use serde::Deserialize;
 
 use super::answer::{Answer, CanceledView, Verdict};
 use super::seat::Seat;
@@ -17,8 +19,22 @@ use crate::model::Timestamp;
 use crate::risk::{HaltBook, HaltMode, HaltScope};
 use crate::runtime::files;
 
+/// How long a halt waits for orders that are on their way.
+const PASSAGE: Duration = Duration::from_secs(3);
+/// How the reason of a halt begins that the key in Redis has caused.
+const SWITCH: &str = "broker:halt";
+const MAX_REASON: usize = 200;
 const HALT: &str = "halt";
 const RESUME: &str = "resume";
+
+/// What may stand under the kill switch.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Words {
+    reason: String,
+    cancel_open: bool,
+    reduce_only: bool,
+}
 
 /// The halts in force and where they are kept.
 #[derive(Debug)]
@@ -69,10 +85,37 @@ impl HaltFile {
         let kept = self.change(seats, |book| {
             book.set(halt_scope.clone(), mode, reason, now);
         });
+        // What had passed the check before arrives before it is cancelled.
+        for other in seats {
+            if !other.wait_for_passage(PASSAGE) {
+                log::warn!("an order to {} has been on its way for {PASSAGE:?} while everything is halted", other.of.broker);
+            }
+        }
         let canceled = if word == HaltWord::HaltAndCancel { cancel_open(seats, seat, scope) } else { Vec::new() };
         let canceled = (word == HaltWord::HaltAndCancel).then(|| canceled.iter().map(CanceledView::from).collect());
         let reason = kept.err().map(|cause| format!("in force, but not kept for a restart: {cause}"));
         Answer { canceled, reason, ..Answer::new(HALT, Verdict::Accepted) }
+    }
+
+    /// The kill switch in Redis: while the key exists, everything is halted. The text is the reason, or an object with
+    /// `reason`, `cancel_open` and `reduce_only`.
+    pub fn switch(&self, seats: &[Arc<Seat>], text: Option<&str>, now: Timestamp) {
+        let thrown = self.book.lock().get(&HaltScope::All).is_some_and(|record| record.reason.starts_with(SWITCH));
+        let Some(seat) = seats.first() else { return };
+        match text {
+            Some(text) if !thrown => {
+                let words: Words = serde_json::from_str(text).unwrap_or_else(|_| Words { reason: text.to_owned(), ..Words::default() });
+                let word = match words {
+                    Words { reduce_only: true, .. } => HaltWord::ReduceOnly,
+                    Words { cancel_open: true, .. } => HaltWord::HaltAndCancel,
+                    _ => HaltWord::Halt,
+                };
+                let reason: String = words.reason.chars().filter(|c| !c.is_control()).take(MAX_REASON).collect();
+                self.halt(seats, seat, &Scope::All, word, format!("{SWITCH} {reason}"), now);
+            }
+            None if thrown => drop(self.resume(seats, seat, &Scope::All)),
+            _ => {}
+        }
     }
 
     pub fn resume(&self, seats: &[Arc<Seat>], seat: &Seat, scope: &Scope) -> Answer {

@@ -49,7 +49,7 @@ impl Pump {
                     subscription.facts.try_iter().for_each(|event| self.take(&event));
                     return;
                 }
-                default(BEAT) => {}
+                default(BEAT) => self.enlist_the_others(),
             }
         }
     }
@@ -67,13 +67,20 @@ impl Pump {
         if !self.token.is_running() {
             return None;
         }
+        self.seats.iter().for_each(|seat| seat.mistrust());
         let fresh = Pump::subscribe(&self.bus);
-        for seat in &self.seats {
-            if let Err(error) = seat.adopt() {
-                log::error!("open orders at {} are not counted: {error}", seat.of.broker);
+        self.enlist_the_others();
+        Some(fresh)
+    }
+
+    /// Brokers whose orders could not be counted so far: nothing passes to them until they were.
+    fn enlist_the_others(&self) {
+        for seat in self.seats.iter().filter(|seat| !seat.is_counted()) {
+            match seat.enlist() {
+                Ok(()) => log::info!("broker {}: account {} takes orders", seat.of.broker, seat.of.account),
+                Err(error) => log::debug!("broker {}: {error}", seat.of.broker),
             }
         }
-        Some(fresh)
     }
 }
 

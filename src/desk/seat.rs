@@ -5,9 +5,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use parking_lot::{Mutex, MutexGuard};
+use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use rust_decimal::Decimal;
 
 use super::sights::Sights;
@@ -36,7 +37,13 @@ pub struct Seat {
     pub session_of: SessionOf,
     /// What the broker itself has seen by now, where it trades on prices that it is shown.
     pub sights: Arc<Sights>,
+    /// What an order is here that names neither type nor price.
+    pub untyped_is_limit: bool,
     guarded: Mutex<Guarded>,
+    /// Held to read from the check to the broker's answer; a halt takes it to write, and so waits for what is on its way.
+    passage: RwLock<()>,
+    /// Whether gate and positions know what the broker holds: before that nothing new passes.
+    counted: AtomicBool,
     account: Mutex<Cached<AccountInfo>>,
 }
 
@@ -50,17 +57,63 @@ pub struct Guarded {
 }
 
 impl Seat {
-    pub fn new(broker: Arc<dyn Broker>, account_name: String, prices: ExchangeName, session_of: SessionOf, sights: Arc<Sights>, gate: Gate) -> Seat {
+    pub fn new(
+        broker: Arc<dyn Broker>,
+        account_name: String,
+        prices: ExchangeName,
+        session_of: SessionOf,
+        sights: Arc<Sights>,
+        untyped_is_limit: bool,
+        gate: Gate,
+    ) -> Seat {
         let of = broker.of();
         let guarded = Mutex::new(Guarded { gate, positions: HashMap::new(), open: HashMap::new() });
-        Seat { broker, of, account_name, prices, session_of, sights, guarded, account: Mutex::new(Cached::new(ACCOUNT_LIFETIME)) }
+        Seat {
+            broker,
+            of,
+            account_name,
+            prices,
+            session_of,
+            sights,
+            untyped_is_limit,
+            guarded,
+            passage: RwLock::new(()),
+            counted: AtomicBool::new(false),
+            account: Mutex::new(Cached::new(ACCOUNT_LIFETIME)),
+        }
     }
 
-    /// Counts what the broker holds already.
+    /// Connects, and counts what the broker holds already. Nothing new passes before that has worked.
     ///
     /// # Errors
     /// Those of the broker.
-    pub fn adopt(&self) -> Result<(), BrokerError> {
+    pub fn enlist(&self) -> Result<(), BrokerError> {
+        self.broker.connect()?;
+        self.adopt()?;
+        self.counted.store(true, Ordering::Release);
+        Ok(())
+    }
+
+    /// What is counted may be wrong: nothing new passes until it was counted again.
+    pub fn mistrust(&self) {
+        self.counted.store(false, Ordering::Release);
+    }
+
+    pub fn is_counted(&self) -> bool {
+        self.counted.load(Ordering::Acquire)
+    }
+
+    /// For a new order or a change, from its check to the answer.
+    pub fn pass(&self) -> RwLockReadGuard<'_, ()> {
+        self.passage.read()
+    }
+
+    /// Waits, not for ever, until everything that had passed the check has been answered.
+    pub fn wait_for_passage(&self, patience: Duration) -> bool {
+        self.passage.try_write_for(patience).is_some()
+    }
+
+    fn adopt(&self) -> Result<(), BrokerError> {
         let (open, positions) = (self.broker.open_orders()?, self.broker.positions()?);
         let by_bot = if self.broker.capabilities().fills { positions_by_bot(&self.broker.fills(Timestamp::default(), FILLS_READ)?) } else { BTreeMap::new() };
         let mut guarded = self.guarded.lock();

@@ -12,6 +12,9 @@ use crate::events::{MarketDataEvent, MarketSight};
 use crate::model::{ExchangeName, MarketSession, Symbol, Timestamp};
 use crate::risk::Sight;
 
+/// How long nobody waits again for a symbol without prices: its orders must not hold up the others of a bot.
+const VAIN_FOR: Duration = Duration::from_secs(10);
+
 type Key = (ExchangeName, Symbol);
 
 /// The last prices of one symbol.
@@ -27,12 +30,14 @@ struct Seen {
 #[derive(Debug, Default)]
 pub struct Sights {
     seen: Mutex<HashMap<Key, Seen>>,
+    /// Symbols that were waited for in vain, and until when nobody waits for them again.
+    vain: Mutex<HashMap<Key, Instant>>,
     changed: Condvar,
 }
 
 impl Sights {
     /// Takes a price up.
-    pub fn see(&self, event: &MarketDataEvent) {
+    pub fn see(&self, event: &MarketDataEvent, received: Timestamp) {
         let key = (event.exchange.clone(), event.symbol.clone());
         let shown = |price: Decimal| (!price.is_zero()).then_some(price);
         let mut all = self.seen.lock();
@@ -42,7 +47,10 @@ impl Sights {
             MarketSight::Quote { bid, ask, .. } => (seen.bid, seen.ask) = (shown(bid), shown(ask)),
             MarketSight::Halted | MarketSight::Resumed | MarketSight::Limits { .. } | MarketSight::Session(_) => return,
         }
-        seen.at = seen.at.max(Some(event.at));
+        // By our own clock: a venue's clock that is ahead would make an old price look fresh. A trade makes no quote younger.
+        if seen.at.is_none() || matches!(event.seen, MarketSight::Quote { .. }) || (seen.bid.is_none() && seen.ask.is_none()) {
+            seen.at = Some(received);
+        }
         self.changed.notify_all();
     }
 
@@ -55,16 +63,24 @@ impl Sights {
     /// Waits until a quote of the symbol has been seen; false when none came in time.
     pub fn wait_for_quote(&self, exchange: &ExchangeName, symbol: &Symbol, patience: Duration) -> bool {
         let key = (exchange.clone(), symbol.clone());
-        let deadline = Instant::now() + patience;
+        let now = Instant::now();
+        if self.vain.lock().get(&key).is_some_and(|until| now < *until) {
+            return false;
+        }
         let mut all = self.seen.lock();
         loop {
             if all.get(&key).is_some_and(|seen| seen.bid.is_some() || seen.ask.is_some()) {
                 return true;
             }
-            if self.changed.wait_until(&mut all, deadline).timed_out() {
-                return false;
+            if self.changed.wait_until(&mut all, now + patience).timed_out() {
+                break;
             }
         }
+        drop(all);
+        let mut vain = self.vain.lock();
+        vain.retain(|_, until| now < *until);
+        vain.insert(key, now + patience + VAIN_FOR);
+        false
     }
 }
 
@@ -78,10 +94,10 @@ mod tests {
     }
 
     #[test]
-    fn a_side_where_nobody_stands_has_no_price() {
+    fn a_side_where_nobody_stands_has_no_price_and_a_trade_makes_no_quote_younger() {
         let sights = Sights::default();
-        sights.see(&quote(100, 0, 5));
-        sights.see(&MarketDataEvent { seen: MarketSight::Trade { price: 99.into(), size: 1.into() }, ..quote(0, 0, 4) });
+        sights.see(&quote(100, 0, 900), Timestamp::from_nanos(5));
+        sights.see(&MarketDataEvent { seen: MarketSight::Trade { price: 99.into(), size: 1.into() }, ..quote(0, 0, 4) }, Timestamp::from_nanos(8));
         let sight = sights.of(&"alpaca".parse().unwrap(), &"AAPL".parse().unwrap(), MarketSession::Regular);
         assert_eq!((sight.bid, sight.ask, sight.last), (Some(100.into()), None, Some(99.into())));
         assert_eq!(sight.seen_at, Some(Timestamp::from_nanos(5)));
@@ -91,11 +107,20 @@ mod tests {
     fn who_waits_is_woken_by_the_first_quote() {
         let sights = Sights::default();
         let (exchange, symbol) = ("alpaca".parse().unwrap(), "AAPL".parse().unwrap());
-        assert!(!sights.wait_for_quote(&exchange, &symbol, Duration::from_millis(1)));
         std::thread::scope(|scope| {
             let waiting = scope.spawn(|| sights.wait_for_quote(&exchange, &symbol, Duration::from_secs(10)));
-            sights.see(&quote(1, 2, 1));
+            sights.see(&quote(1, 2, 1), Timestamp::default());
             assert!(waiting.join().unwrap());
         });
+    }
+
+    #[test]
+    fn nobody_waits_twice_for_a_symbol_that_has_no_prices() {
+        let sights = Sights::default();
+        let (exchange, symbol) = ("alpaca".parse().unwrap(), "ZZZZ".parse().unwrap());
+        assert!(!sights.wait_for_quote(&exchange, &symbol, Duration::from_millis(20)));
+        let began = Instant::now();
+        assert!(!sights.wait_for_quote(&exchange, &symbol, Duration::from_secs(60)));
+        assert!(began.elapsed() < Duration::from_secs(30));
     }
 }

@@ -54,6 +54,7 @@ fn laid(folder: tempfile::TempDir, limits: Limits, bots: BTreeMap<String, Limits
         "alpaca".parse().unwrap(),
         Box::new(|_, _| MarketSession::Regular),
         Arc::clone(&sights),
+        false,
         gate,
     ));
     let stop = Stop::new().unwrap();
@@ -64,7 +65,7 @@ fn laid(folder: tempfile::TempDir, limits: Limits, bots: BTreeMap<String, Limits
     let pump = Some(std::thread::spawn(move || pump.run(heard)));
     broker.connect().unwrap();
     broker.set_session(MarketSession::Regular);
-    seats[0].adopt().unwrap();
+    seats[0].enlist().unwrap();
     let halts = Arc::new(HaltFile::open(folder.path().join("halts.json")).unwrap());
     let desk = Arc::new(Desk::new(seats.clone(), bus.clone(), Box::new(|_, _| ()), halts, wall_now));
     let table = Table { desk, broker, sights, bus, seats, stop, pump, folder };
@@ -78,7 +79,7 @@ impl Table {
         let seen = MarketSight::Quote { bid: bid.parse().unwrap(), bid_size: size, ask: ask.parse().unwrap(), ask_size: size };
         let event = MarketDataEvent { exchange: "alpaca".parse().unwrap(), symbol: symbol.parse().unwrap(), at: wall_now(), seen };
         self.broker.see(&event);
-        self.sights.see(&event);
+        self.sights.see(&event, wall_now());
     }
 
     fn tell_at(&self, text: &str, taken: Timestamp, again: bool) -> Value {
@@ -260,4 +261,77 @@ fn a_hundred_orders_at_once_are_all_answered_and_no_limit_is_passed_by_one() {
     let fills = table.broker.fills(Timestamp::default(), 1_000).unwrap();
     let names: std::collections::BTreeSet<_> = fills.iter().map(|fill| fill.client_order_id.to_string()).collect();
     assert_eq!((fills.len(), names.len()), (60, 60));
+}
+
+#[test]
+fn a_seat_that_could_not_count_lets_nothing_new_pass() {
+    let table = table(limit(|l| l.max_position_size = Some(60.into())), BTreeMap::new());
+    table.seats[0].mistrust();
+    let denied = table.buy("bot-1", "1");
+    assert!(denied["reason"].as_str().unwrap().contains("could not be counted"), "{denied}");
+    assert_eq!(table.tell(r#"{"action":"orders"}"#)["result"], "accepted");
+    table.seats[0].enlist().unwrap();
+    assert_eq!(table.buy("bot-2", "1")["result"], "accepted");
+}
+
+#[test]
+fn what_was_handed_out_before_a_restart_is_answered_and_never_placed_late() {
+    let table = table(Limits::default(), BTreeMap::new());
+    let text = r#"{"action":"place","client_order_id":"b-1","symbol":"AAPL","side":"buy","qty":1}"#;
+    let denied = table.tell_at(text, wall_now(), true);
+    assert_eq!((denied["result"].as_str(), table.broker.fills(Timestamp::default(), 9).unwrap().len()), (Some("denied"), 0), "{denied}");
+}
+
+#[test]
+fn a_name_of_another_order_is_a_conflict() {
+    let table = table(Limits::default(), BTreeMap::new());
+    table.buy("bot-1", "10");
+    let other = table.buy("bot-1", "11");
+    assert_eq!((other["result"].as_str(), other["rule"].as_str()), (Some("denied"), Some("id_conflict")), "{other}");
+}
+
+#[test]
+fn a_position_that_was_closed_is_the_answer_when_it_is_closed_again() {
+    let table = table(Limits::default(), BTreeMap::new());
+    table.buy("b-1", "5");
+    table.settle();
+    let close = r#"{"action":"close_position","client_order_id":"b-2","symbol":"AAPL"}"#;
+    assert_eq!(table.tell(close)["result"], "accepted");
+    let again = table.tell(close);
+    assert_eq!((again["result"].as_str(), again["repeated"].as_bool()), (Some("accepted"), Some(true)), "{again}");
+}
+
+#[test]
+fn an_old_cancel_all_is_not_done_again() {
+    let table = table(Limits::default(), BTreeMap::new());
+    let old = Timestamp::from_nanos(wall_now().nanos() - 120_000_000_000);
+    assert_eq!(table.tell_at(r#"{"action":"cancel_all"}"#, old, true)["result"], "denied");
+    assert_eq!(
+        table.tell_at(r#"{"action":"resume","scope":"all"}"#, old, true)["reason"],
+        "the command was sent 120 s ago; after 60 s it is not carried out any more"
+    );
+    assert_eq!(table.tell_at(r#"{"action":"halt","scope":"all"}"#, old, true)["result"], "accepted");
+}
+
+#[test]
+fn a_halt_waits_for_what_had_passed_the_check() {
+    let table = table(Limits::default(), BTreeMap::new());
+    std::thread::scope(|scope| {
+        let passing = table.seats[0].pass();
+        let halting = scope.spawn(|| table.tell(r#"{"action":"halt","scope":"all","cancel_open":true}"#));
+        while table.seats[0].guarded().gate.halts().is_empty() {
+            std::thread::yield_now();
+        }
+        assert!(!halting.is_finished(), "the halt did not wait");
+        drop(passing);
+        assert_eq!(halting.join().unwrap()["result"], "accepted");
+    });
+}
+
+#[test]
+fn an_order_without_a_type_is_what_its_broker_says() {
+    let table = table(Limits::default(), BTreeMap::new());
+    assert_eq!(table.buy("b-1", "1")["result"], "accepted");
+    let typo = table.tell(r#"{"action":"place","client_order_id":"b-2","symbol":"AAPL","side":"buy","qty":1,"limitprice":"1"}"#);
+    assert_eq!(typo["result"], "denied", "{typo}");
 }

@@ -43,6 +43,8 @@ pub struct Employed {
     pub session_of: SessionOf,
     /// Fed by a thread of the broker.
     pub sights: Arc<Sights>,
+    /// What an order is here that names neither type nor price.
+    pub untyped_is_limit: bool,
     pub gate: Gate,
     /// Ends the threads of the broker.
     pub stop: Stop,
@@ -71,6 +73,10 @@ pub struct OrderSide {
     late: Stop,
     workers: Vec<Task<()>>,
     pump: Option<Task<()>>,
+    threads: Threads,
+    desk: Arc<Desk>,
+    /// What stood under the kill switch when it was looked at last; `None` before the first time.
+    switch: Option<Option<String>>,
     /// The threads of the brokers.
     behind: Vec<(Stop, Vec<Task<()>>)>,
 }
@@ -86,6 +92,9 @@ impl Wishes {
         let instrument = Instrument { exchange: exchange.clone(), symbol: symbol.clone() };
         let now = Instant::now();
         let mut lately = self.lately.lock();
+        if lately.len() >= WISHES {
+            lately.retain(|_, at| now.saturating_duration_since(*at) < WISH_AGAIN);
+        }
         if lately.get(&instrument).is_some_and(|at| now.saturating_duration_since(*at) < WISH_AGAIN) {
             return;
         }
@@ -106,8 +115,8 @@ impl OrderSide {
     /// When the system refuses a thread.
     pub fn start(employed: Vec<Employed>, bus: &EventBus, around: Surroundings<'_>) -> io::Result<(OrderSide, Stock)> {
         let (mut seats, mut behind) = (Vec::new(), Vec::new());
-        for Employed { broker, account_name, prices, session_of, sights, gate, stop, tasks } in employed {
-            seats.push(Arc::new(Seat::new(broker, account_name, prices, session_of, sights, gate)));
+        for Employed { broker, account_name, prices, session_of, sights, untyped_is_limit, gate, stop, tasks } in employed {
+            seats.push(Arc::new(Seat::new(broker, account_name, prices, session_of, sights, untyped_is_limit, gate)));
             behind.push((stop, tasks));
         }
         let (sender, wishes) = bounded(WISHES);
@@ -131,7 +140,8 @@ impl OrderSide {
         let subscription = Pump::subscribe(bus);
         let pump = around.threads.spawn("desk-events", move || pump.run(subscription))?;
         for seat in &seats {
-            if let Err(error) = seat.broker.connect().and_then(|()| seat.adopt()) {
+            // Tried again each second by the thread that counts; nothing passes before it has worked.
+            if let Err(error) = seat.enlist() {
                 log::error!("broker {}: {error}", seat.of.broker);
             }
         }
@@ -147,7 +157,7 @@ impl OrderSide {
         let (redis, token) = (around.redis, early.token());
         workers.push(around.threads.spawn("redis-commands", move || run_entry_reader(redis, place, inbox, finished, token, Arc::new(EntryStats::default())))?);
         let stock = Stock::new(&seats, around.halts, stats, bus.clone());
-        let side = OrderSide { seats, wishes, wish, early, late, workers, pump: Some(pump), behind };
+        let side = OrderSide { seats, wishes, wish, early, late, workers, pump: Some(pump), threads: around.threads.clone(), desk, switch: None, behind };
         side.keep_prices();
         Ok((side, stock))
     }
@@ -155,6 +165,18 @@ impl OrderSide {
     /// Symbols whose prices somebody needs.
     pub fn wishes(&self) -> &Receiver<Instrument> {
         &self.wishes
+    }
+
+    /// Hands the desk what stands under the kill switch; on a thread, for a halt waits for orders that are on their way.
+    pub fn kill_switch(&mut self, text: Option<String>) {
+        if self.switch.as_ref() == Some(&text) {
+            return;
+        }
+        self.switch = Some(text.clone());
+        let desk = Arc::clone(&self.desk);
+        if let Err(error) = self.threads.spawn("kill-switch", move || desk.kill_switch(text.as_deref())) {
+            log::error!("the kill switch is not heard: {error}");
+        }
     }
 
     /// Wishes again for the prices of everything that is held or open.
@@ -182,9 +204,22 @@ impl OrderSide {
         };
         self.workers.drain(..).for_each(join);
         self.behind.drain(..).flat_map(|(_, tasks)| tasks).for_each(join);
-        self.seats.iter().for_each(|seat| seat.broker.disconnect());
+        self.disconnect(deadline);
         self.late.stop(StopKind::Shutdown);
         self.pump.take().into_iter().for_each(join);
+    }
+
+    /// A disk that hangs must not hold up the end of the process: what was answered is on it already.
+    fn disconnect(&self, deadline: Instant) {
+        let closing = self.seats.iter().filter_map(|seat| {
+            let broker = Arc::clone(&seat.broker);
+            self.threads.spawn(&format!("{}-close", seat.of.broker), move || broker.disconnect()).ok()
+        });
+        for task in closing.collect::<Vec<_>>() {
+            if let Err(failure) = task.join_until(deadline) {
+                log::error!("{failure}");
+            }
+        }
     }
 }
 

@@ -13,7 +13,6 @@ use crossbeam_channel::select;
 use super::brokers::Employed;
 use crate::calendar::Calendar;
 use crate::config::{BrokerSettings, Config, DefaultOrderType, PaperSettings as PaperWords, Slippage as SlippageWords, VenueSettings};
-use crate::contract::DefaultType;
 use crate::desk::{SessionOf, Sights};
 use crate::events::{Event, EventBus, Subscription, Topics};
 use crate::exchanges::factory::{FactoryError, Registry};
@@ -44,14 +43,6 @@ struct Behind {
     tasks: Vec<Task<()>>,
 }
 
-/// The type of an order that names none.
-pub fn default_type(config: &Config) -> DefaultType {
-    match config.brokers.first().map(|broker| broker.default_order_type) {
-        Some(DefaultOrderType::Limit) => DefaultType::Limit,
-        Some(DefaultOrderType::Market) | None => DefaultType::AsPriced,
-    }
-}
-
 /// Every broker that is configured and enabled, its threads running, not yet connected.
 ///
 /// # Errors
@@ -66,7 +57,8 @@ pub fn employ(config: &Config, bus: &EventBus, threads: &Threads) -> Result<Vec<
         let (broker, Behind { session_of, sights, stop, tasks }) = (brokers.remove(&settings.name)?, behind.remove(&settings.name)?);
         let gate = Gate::new(settings.limits.clone(), settings.bot_limits.clone()).for_account(broker.of());
         let prices = prices_of(settings, config);
-        Some(Employed { broker, account_name: settings.name.to_string(), prices, session_of, sights, gate, stop, tasks })
+        let untyped_is_limit = settings.default_order_type == DefaultOrderType::Limit;
+        Some(Employed { broker, account_name: settings.name.to_string(), prices, session_of, sights, untyped_is_limit, gate, stop, tasks })
     });
     Ok(employed.collect())
 }
@@ -163,7 +155,7 @@ impl Feed {
                     Ok(Event::Market(shown)) if shown.exchange == self.prices => {
                         // The broker first: whoever waits for a price may then trade on it.
                         self.broker.see(&shown);
-                        self.sights.see(&shown);
+                        self.sights.see(&shown, wall_now());
                     }
                     Ok(_) => {}
                     Err(_) => return,

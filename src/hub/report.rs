@@ -9,7 +9,7 @@ use super::pages::Showcase;
 use super::registry::Registry;
 use crate::config::{Config, RedisPlace};
 use crate::contract::channel::{HEALTH, STATUS, STATUS_LEASE_MS};
-use crate::contract::{OrdersStatus, RedisStatus, StatusHealth, StatusReport, StreamStatus, StreamType};
+use crate::contract::{BrokerStatus, OrdersStatus, RedisStatus, StatusHealth, StatusReport, StreamStatus, StreamType};
 use crate::model::Timestamp;
 use crate::observe::{Facts, Health, StreamFact, assess};
 use crate::redis::ControlCommand;
@@ -32,9 +32,10 @@ impl Reporter {
 
     /// Takes stock and shows it on the pages.
     pub fn report(&mut self, state: ServiceState, registry: &Registry) -> Health {
-        let health = assess(&self.facts());
+        let brokers = self.showcase.desk.get().map(|stock| stock.take(std::time::Instant::now(), wall_now())).unwrap_or_default();
+        let health = with_brokers(assess(&self.facts()), &brokers);
         let shown = if matches!(state, ServiceState::Running | ServiceState::Degraded) { health.state } else { state };
-        let report = self.stock(shown, &health, registry);
+        let report = self.stock(shown, &health, registry, brokers);
         *self.showcase.ready.lock() = match (shown, health.reasons.as_slice()) {
             (ServiceState::Running, _) => Ok(()),
             (ServiceState::Degraded, reasons) => Err(reasons.join("; ")),
@@ -80,7 +81,7 @@ impl Reporter {
         (show.price_outlet.up.get() > 0, show.order_outlet.up.get() > 0, show.subscriber.up.get() > 0, show.control.up.get() > 0)
     }
 
-    fn stock(&self, state: ServiceState, health: &Health, registry: &Registry) -> StatusReport {
+    fn stock(&self, state: ServiceState, health: &Health, registry: &Registry, brokers: Vec<BrokerStatus>) -> StatusReport {
         let boards = self.showcase.boards.lock().clone();
         let streams = boards.iter().map(|board| {
             let (state, since, cause) = board.state_entry();
@@ -111,7 +112,7 @@ impl Reporter {
             symbols: registry.symbols(),
             bots: registry.bots(),
             registrations: registry.registrations(),
-            brokers: self.showcase.desk.get().map(|stock| stock.take(std::time::Instant::now(), wall_now())).unwrap_or_default(),
+            brokers,
             halts: self.showcase.desk.get().map(|stock| stock.halts()).unwrap_or_default(),
             orders: OrdersStatus { last_seq: self.showcase.orders.received.get(), waiting: self.showcase.orders.waiting.load(Ordering::Relaxed) },
         }
@@ -139,6 +140,19 @@ impl Reporter {
             let _ = std::fs::remove_file(&file);
         }
     }
+}
+
+/// A broker that serves nobody makes the whole worse by its share.
+fn with_brokers(mut health: Health, brokers: &[BrokerStatus]) -> Health {
+    let ailing = brokers.iter().filter(|broker| broker.health.score < 1.0);
+    health.reasons.extend(ailing.clone().map(|broker| format!("broker {}: {}", broker.name, broker.health.reasons.join(", "))));
+    if !brokers.is_empty() {
+        health.score *= brokers.iter().map(|broker| broker.health.score).sum::<f64>() / brokers.len() as f64;
+    }
+    if ailing.clone().any(|broker| broker.connection != "connected") {
+        health.state = ServiceState::Degraded;
+    }
+    health
 }
 
 /// A Redis address as every client library reads it, without credentials.

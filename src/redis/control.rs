@@ -53,6 +53,11 @@ pub enum ControlCommand {
         channel: String,
         payload: Vec<u8>,
     },
+    /// The text under a key; `None` where there is none.
+    Get {
+        key: &'static str,
+        reply: Answer<Option<String>>,
+    },
     /// How many subscribers each channel has.
     NumSub {
         channels: Vec<String>,
@@ -247,6 +252,10 @@ impl Control {
                     let loaded = self.load(key);
                     let _ = reply.try_send(loaded);
                 }
+                ControlCommand::Get { key, reply } => {
+                    let found = self.get(key);
+                    let _ = reply.try_send(found);
+                }
                 ControlCommand::NumSub { channels, reply } => {
                     let counted = self.num_sub(&channels);
                     let _ = reply.try_send(counted);
@@ -302,6 +311,12 @@ impl Control {
             }
             Err(Failure::Refused(_, error) | Failure::Broken(error)) => Err(error),
         }
+    }
+
+    fn get(&mut self, key: &'static str) -> Result<Option<String>, RedisError> {
+        let value = self.ask("GET", ::redis::cmd("GET").arg(key)).map_err(Failure::into_error)?;
+        let bytes: Option<Vec<u8>> = from_redis_value(value).map_err(|error| self.unreadable("GET", &error))?;
+        Ok(bytes.map(|bytes| String::from_utf8_lossy(&bytes).into_owned()))
     }
 
     fn num_sub(&mut self, channels: &[String]) -> Result<Vec<(String, u64)>, RedisError> {

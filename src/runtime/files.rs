@@ -11,7 +11,9 @@ pub fn replace(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let mut file = std::fs::File::create(&scratch)?;
     file.write_all(bytes)?;
     file.sync_all()?;
-    std::fs::rename(&scratch, path)
+    std::fs::rename(&scratch, path)?;
+    // The new name itself has to reach the disk.
+    std::fs::File::open(parent)?.sync_all()
 }
 
 #[cfg(test)]

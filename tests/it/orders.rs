@@ -135,3 +135,22 @@ fn the_command_line_trades() {
     let status: Value = serde_json::from_str(&good("status --json")).unwrap();
     assert_eq!((&status["brokers"][0]["name"], &status["brokers"][0]["live"]), (&"paper".into(), &false.into()));
 }
+
+#[test]
+fn the_kill_switch_in_redis_halts_while_it_is_there() {
+    let trading = Trading::start();
+    let mut bot = trading.bot();
+    let mut redis = redis::Client::open(trading.redis.url()).unwrap().get_connection().unwrap();
+    let resting =
+        answered(&mut bot, r#""action":"place","client_order_id":"b-1","symbol":"AAPL","side":"buy","qty":1,"limit_price":"10","time_in_force":"gtc""#);
+    assert_eq!(resting["result"], "accepted", "{resting}");
+    redis::cmd("SET").arg("broker:halt").arg(r#"{"reason":"news","cancel_open":true}"#).exec(&mut redis).unwrap();
+    wait_until("what was open is cancelled", || trading.cli("orders").out == "no open orders");
+    let mark = bot.heard.len();
+    let denied = answered(&mut bot, r#""action":"place","client_order_id":"b-2","symbol":"AAPL","side":"buy","qty":1"#);
+    assert_eq!((&denied["result"], denied["reason"].as_str().unwrap().contains("broker:halt news")), (&"denied".into(), true), "{denied}");
+    bot.since(mark, "the denial as an order update", |message| message.body["event"] == "denied");
+    redis::cmd("DEL").arg("broker:halt").exec(&mut redis).unwrap();
+    wait_until("the halt is lifted", || !trading.cli("status").out.contains("halt "));
+    assert_eq!(answered(&mut bot, r#""action":"place","client_order_id":"b-3","symbol":"AAPL","side":"buy","qty":1"#)["result"], "accepted");
+}

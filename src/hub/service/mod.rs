@@ -16,7 +16,7 @@ use parking_lot::Mutex;
 use self::supervisor::Listeners;
 use crate::config::{Config, DialectRule};
 use crate::contract::channel::{BROKER_REGISTRATION_TYPED, LOGS};
-use crate::contract::{BROKER_REGISTRATION, StreamType, public_name};
+use crate::contract::{BROKER_REGISTRATION, DefaultType, StreamType, public_name};
 use crate::desk::{HaltFile, HaltFileError};
 use crate::events::EventBus;
 use crate::exchanges::factory::FactoryError;
@@ -162,6 +162,8 @@ pub struct AlpacaBroker {
     bus: EventBus,
     /// There while the service runs.
     order_side: Option<OrderSide>,
+    /// What stands under the kill switch, asked of Redis.
+    kill_switch: Option<Receiver<Result<Option<String>, RedisError>>>,
     keep_prices_at: Instant,
     pace: CyclePace,
     /// Streams whose producer is to be cycled, as soon as the pace allows.
@@ -294,6 +296,7 @@ impl AlpacaBroker {
             late,
             bus,
             order_side: None,
+            kill_switch: None,
             keep_prices_at: Instant::now() + KEEP_PRICES_EVERY,
             pace: options.pace,
             due: BTreeMap::new(),
@@ -378,7 +381,7 @@ impl AlpacaBroker {
             order_lane,
             heartbeats: &self.heartbeats,
             halts: Arc::new(HaltFile::open(self.config.data_dir.join("halts.json"))?),
-            default_type: employ::default_type(&self.config),
+            default_type: DefaultType::AsPriced,
         };
         let (side, stock) = OrderSide::start(employed, &self.bus, around)?;
         self.order_side = Some(side);

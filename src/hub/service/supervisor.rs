@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, SendTimeoutError, bounded, never, select, tick};
 
 use super::{ASK_LISTENERS_EVERY, AlpacaBroker, HubError, KEEP_PRICES_EVERY};
-use crate::contract::channel::REGISTRATIONS;
+use crate::contract::channel::{HALT, REGISTRATIONS};
 use crate::exchanges::SymbolWant;
 use crate::hub::brokers::HELD_FOR;
 use crate::hub::price_handler::PriceControl;
@@ -268,6 +268,7 @@ impl AlpacaBroker {
             self.load_registrations();
         }
         self.ask_about_listeners();
+        self.look_at_kill_switch();
         if let Some(side) = self.order_side.as_ref().filter(|_| Instant::now() >= self.keep_prices_at) {
             self.keep_prices_at = Instant::now() + KEEP_PRICES_EVERY;
             side.keep_prices();
@@ -293,6 +294,17 @@ impl AlpacaBroker {
         for command in commands {
             self.ask_control(command);
         }
+    }
+
+    /// What was asked a second ago is answered by now; without an answer nothing changes.
+    fn look_at_kill_switch(&mut self) {
+        let Some(side) = &mut self.order_side else { return };
+        if let Some(Ok(Ok(text))) = self.kill_switch.take().map(|answer| answer.try_recv()) {
+            side.kill_switch(text);
+        }
+        let (reply, answer) = bounded(1);
+        self.kill_switch = Some(answer);
+        self.ask_control(ControlCommand::Get { key: HALT, reply });
     }
 
     fn ping_watchdog(&mut self) {
