@@ -3,6 +3,7 @@
 //! The one place that may know all others of the hub. Its thread is the supervisor: it owns every join handle and the
 //! wanted set.
 
+mod order_side;
 mod supervisor;
 
 use std::collections::{BTreeMap, HashMap};
@@ -16,13 +17,12 @@ use parking_lot::Mutex;
 use self::supervisor::Listeners;
 use crate::config::{Config, DialectRule};
 use crate::contract::channel::{BROKER_REGISTRATION_TYPED, LOGS};
-use crate::contract::{BROKER_REGISTRATION, DefaultType, StreamType, public_name};
-use crate::desk::{HaltFile, HaltFileError};
+use crate::contract::{BROKER_REGISTRATION, StreamType, public_name};
+use crate::desk::HaltFileError;
 use crate::events::EventBus;
 use crate::exchanges::factory::FactoryError;
 use crate::hub::accounts::{AccountMemory, rest_tls};
-use crate::hub::brokers::{OrderSide, Surroundings};
-use crate::hub::employ;
+use crate::hub::brokers::OrderSide;
 use crate::hub::lanes::{ORDER_LANE, OrderItem, PriceLaneEntry, price_lane};
 use crate::hub::order_handler::{OrderHandler, OrderStats};
 use crate::hub::orders::{OrderQueue, OrderRules};
@@ -367,25 +367,6 @@ impl AlpacaBroker {
             }
         }
         self.show_boards();
-        Ok(())
-    }
-
-    /// The desk and its brokers; a service without any takes no orders.
-    fn start_order_side(&mut self) -> Result<(), HubError> {
-        let employed = employ::employ(&self.config, &self.bus, &self.threads)?;
-        let Some(order_lane) = self.order_lane.clone().filter(|_| !employed.is_empty()) else { return Ok(()) };
-        let around = Surroundings {
-            threads: &self.threads,
-            redis: Arc::new(self.config.redis.clone()),
-            control: self.control.clone(),
-            order_lane,
-            heartbeats: &self.heartbeats,
-            halts: Arc::new(HaltFile::open(self.config.data_dir.join("halts.json"))?),
-            default_type: DefaultType::AsPriced,
-        };
-        let (side, stock) = OrderSide::start(employed, &self.bus, around)?;
-        self.order_side = Some(side);
-        let _ = self.handle.showcase.desk.set(stock);
         Ok(())
     }
 

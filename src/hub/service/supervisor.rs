@@ -10,9 +10,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, SendTimeoutError, bounded, never, select, tick};
 
 use super::{ASK_LISTENERS_EVERY, AlpacaBroker, HubError, KEEP_PRICES_EVERY};
-use crate::contract::channel::{HALT, REGISTRATIONS};
+use crate::contract::channel::REGISTRATIONS;
 use crate::exchanges::SymbolWant;
-use crate::hub::brokers::HELD_FOR;
 use crate::hub::price_handler::PriceControl;
 use crate::hub::prices::StreamId;
 use crate::hub::publisher::AllWants;
@@ -101,20 +100,6 @@ impl AlpacaBroker {
         }
     }
 
-    /// Somebody trades this symbol: its prices go to the desk as well.
-    fn hold_for_desk(&mut self, instrument: Instrument) {
-        let mut out = Consequences::default();
-        let held = self.registrar.hold_for_desk(&instrument, HELD_FOR, wall_now().millis(), &mut out);
-        match held {
-            // Before the subscription, so that its first price is told.
-            Some(id) => {
-                let _ = self.price_control.send(PriceControl::Watch { id, instrument });
-            }
-            None => log::warn!("no stream carries {}: its orders are checked without prices", instrument.symbol),
-        }
-        self.carry_out(out);
-    }
-
     /// The crypto stream is there only once somebody wants a pair: each stream takes a connection of the plan.
     fn add_late_stream(&mut self, stream: StreamId, wants: Vec<SymbolWant>) {
         let Some(lane) = self.price_lane.as_ref().filter(|_| stream == CRYPTO) else { return };
@@ -127,7 +112,7 @@ impl AlpacaBroker {
     }
 
     /// Hands work to the control thread, unless it is drowning: what it holds is the newest anyway.
-    fn ask_control(&self, command: ControlCommand) {
+    pub(super) fn ask_control(&self, command: ControlCommand) {
         if self.control.try_send(command).is_err() {
             self.handle.showcase.control.dropped.add(1);
         }
@@ -294,17 +279,6 @@ impl AlpacaBroker {
         for command in commands {
             self.ask_control(command);
         }
-    }
-
-    /// What was asked a second ago is answered by now; without an answer nothing changes.
-    fn look_at_kill_switch(&mut self) {
-        let Some(side) = &mut self.order_side else { return };
-        if let Some(Ok(Ok(text))) = self.kill_switch.take().map(|answer| answer.try_recv()) {
-            side.kill_switch(text);
-        }
-        let (reply, answer) = bounded(1);
-        self.kill_switch = Some(answer);
-        self.ask_control(ControlCommand::Get { key: HALT, reply });
     }
 
     fn ping_watchdog(&mut self) {
