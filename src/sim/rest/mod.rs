@@ -18,7 +18,7 @@ use serde_json::{Value, json};
 use super::config::SimKey;
 use super::exchange::{Exchange, Refusal};
 use super::market::MarketData;
-use crate::model::Timestamp;
+use crate::model::{Timestamp, VenueOrderId};
 
 pub(super) struct Request<'a> {
     pub method: &'a str,
@@ -86,6 +86,16 @@ pub(super) fn respond_without_exchange(market: &MarketData, keys: &[SimKey], req
     let Some(key) = customer(keys, request) else { return Some(Response::error(401)) };
     let path: Vec<&str> = request.path.trim_matches('/').split('/').collect();
     data::respond(market, key, request, &path, now).or_else(|| clock::respond(market, request, &path, now))
+}
+
+/// Does of a request what has to arrive at the market before it can be answered: cancels before everything is closed. Returns
+/// the account and the orders that it waits for.
+pub(super) fn prepare<'k>(exchange: &mut Exchange, keys: &'k [SimKey], request: &Request<'_>, now: Timestamp) -> Option<(&'k str, Vec<VenueOrderId>)> {
+    if (request.method, request.path.trim_matches('/')) != ("DELETE", "v2/positions") {
+        return None;
+    }
+    let account = customer(keys, request)?.account_id.as_str();
+    Some((account, positions::cancel_first(exchange, account, request, now)))
 }
 
 /// Answers a request that [`respond_without_exchange`] does not.

@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use super::body::{parse, refuse};
 use super::{Request, Response};
-use crate::model::{OrderClass, OrderType, Position, Quantity, Side, Size, TimeInForce, Timestamp};
+use crate::model::{OrderClass, OrderType, Position, Quantity, Side, Size, TimeInForce, Timestamp, VenueOrderId};
 use crate::sim::exchange::{Exchange, OrderWish, Refusal, money, plain};
 
 /// Quantities have so many decimals.
@@ -140,12 +140,23 @@ struct Closed {
     body: Box<RawValue>,
 }
 
-/// Closes everything; what became of each position stands in the answer.
+fn cancels_orders(request: &Request<'_>) -> bool {
+    request.query("cancel_orders").is_some_and(|flag| flag.eq_ignore_ascii_case("true"))
+}
+
+/// Asks for the end of the orders that are to be cancelled before everything is closed; returns those that were open.
+pub(super) fn cancel_first(exchange: &mut Exchange, account: &str, request: &Request<'_>, now: Timestamp) -> Vec<VenueOrderId> {
+    if !cancels_orders(request) {
+        return Vec::new();
+    }
+    exchange.cancel_all(account, now).into_iter().map(|(id, _)| id).collect()
+}
+
+/// Closes everything; what became of each position stands in the answer. Orders whose cancel is still on its way hold their
+/// units: whoever serves a request lets [`cancel_first`] arrive before.
 pub(super) fn close_all(exchange: &mut Exchange, account: &str, request: &Request<'_>, now: Timestamp) -> Result<Response, Refusal> {
     exchange.customer(account)?;
-    if request.query("cancel_orders").is_some_and(|flag| flag.eq_ignore_ascii_case("true")) {
-        exchange.cancel_all(account, now);
-    }
+    cancel_first(exchange, account, request, now);
     let mut outcomes = Vec::new();
     for position in exchange.positions(account).into_iter().filter(|position| !position.quantity.is_zero()) {
         let result = close_units(exchange, account, &position, position.quantity.abs(), now);

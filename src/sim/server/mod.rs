@@ -57,6 +57,8 @@ use tungstenite::Bytes;
 
 const BACKLOG_OF_EXITS: usize = 1_024;
 const JOIN: Duration = Duration::from_secs(1);
+/// Longest that an answer waits for cancels.
+const SETTLING: Duration = Duration::from_secs(10);
 const HOUR: Duration = Duration::from_secs(3_600);
 /// Ids of trades made by hand start here, apart from those of the market.
 const FIRST_TRADE: i64 = 1_000_000_000;
@@ -145,7 +147,28 @@ impl Shared {
         let (market, keys) = (&self.market, &self.config.keys);
         match rest::respond_without_exchange(market, keys, request, self.now()) {
             Some(response) => response,
-            None => self.with_exchange(|exchange, now| rest::respond(exchange, market, keys, request, now)),
+            None => {
+                self.settle(request);
+                self.with_exchange(|exchange, now| rest::respond(exchange, market, keys, request, now))
+            }
+        }
+    }
+
+    /// Waits until what a request needs has arrived at the market, as the venue does: it answers with the orders that close
+    /// positions, which there are only when the cancels before them have come.
+    fn settle(&self, request: &Request<'_>) {
+        let Some((account, waited_for)) = self.with_exchange(|exchange, now| rest::prepare(exchange, &self.config.keys, request, now)) else { return };
+        let deadline = Instant::now() + SETTLING;
+        let open = |exchange: &Exchange| waited_for.iter().any(|id| exchange.order(account, id.as_str()).is_ok_and(|order| order.status.is_open()));
+        while self.token.is_running() {
+            let due = {
+                let exchange = self.exchange.lock();
+                exchange.next_due().filter(|_| open(&exchange))
+            };
+            let now = Instant::now();
+            let Some(due) = due.filter(|_| now < deadline) else { return };
+            self.token.wait(self.clock.wait_until(due, now).min(deadline - now));
+            self.with_exchange(|exchange, now| exchange.due(now));
         }
     }
 

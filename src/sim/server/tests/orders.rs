@@ -82,3 +82,23 @@ fn rest_is_refused_on_one_host_and_served_on_the_other() {
     sim.control().clear_faults();
     assert_eq!((status("/v2/account"), status("/v2/stocks/quotes/latest?symbols=AAPL")), (200, 200));
 }
+
+#[test]
+fn everything_is_closed_behind_the_cancels_however_long_they_take() {
+    let sim = start(|config| config.order_latency = Duration::from_millis(30));
+    let mut client = Client::listen(&sim);
+    let place = |body: Value| assert_eq!(call(&sim, "POST", "/v2/orders", &body.to_string()).0, 200);
+    place(json!({"symbol":"AAPL","qty":"5","side":"buy","type":"market","time_in_force":"day"}));
+    while client.hear()["data"]["event"] != "fill" {}
+    place(json!({"symbol":"AAPL","qty":"5","side":"sell","type":"limit","limit_price":"400","time_in_force":"gtc"}));
+    // Its cancel cannot overtake it.
+    place(json!({"symbol":"AAPL","qty":"1","side":"buy","type":"limit","limit_price":"100","time_in_force":"gtc"}));
+    let (status, outcomes) = call(&sim, "DELETE", "/v2/positions?cancel_orders=true", "");
+    assert_eq!((status, &outcomes[0]["status"], &outcomes[0]["body"]["qty"]), (207, &json!(200), &json!("5")), "{outcomes}");
+    let mut told = Vec::new();
+    while told.last().is_none_or(|event| event != "fill") {
+        told.push(client.hear()["data"]["event"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(told.iter().filter(|event| *event == "canceled").count(), 2, "{told:?}");
+    assert_eq!(call(&sim, "GET", "/v2/positions", "").1, json!([]));
+}
