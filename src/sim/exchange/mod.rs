@@ -203,6 +203,11 @@ impl Exchange {
         self.collect();
     }
 
+    /// When the next auctions are, so that orders for them are refused shortly before; `None` where there are none.
+    pub(super) fn expect_auctions(&mut self, opening: Option<Timestamp>, closing: Option<Timestamp>) {
+        self.engine.expect_auctions(opening, closing);
+    }
+
     /// The market of equities opens or closes. When it closes for the night the trading day is over.
     pub(super) fn set_session(&mut self, session: MarketSession, now: Timestamp) {
         let ended = session == MarketSession::Closed && self.session != MarketSession::Closed;

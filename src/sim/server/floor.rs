@@ -7,7 +7,8 @@ use crossbeam_channel::{Receiver, select};
 use super::{HOUR, Shared};
 use crate::model::{MarketSession, Timestamp};
 use crate::sim::config::Hours;
-use crate::sim::market::{Frame, Market, Replay, minute_of};
+use crate::sim::exchange::Exchange;
+use crate::sim::market::{Frame, Market, MarketData, Replay, minute_of};
 use crate::sim::message::{SimBody, SimMessage};
 
 /// The market moves at most so often, by as many messages as are due.
@@ -112,11 +113,20 @@ struct Bell {
     next: Option<Timestamp>,
 }
 
+/// The session that `at` lies in begins for the exchange, and the auctions that come next are known to it. A market that never
+/// closes has none.
+pub(super) fn enter(exchange: &mut Exchange, market: &MarketData, at: Timestamp) -> MarketSession {
+    let session = market.session_at(at);
+    exchange.set_session(session, at);
+    let calendar = (market.hours() == Hours::Calendar).then(|| market.calendar());
+    exchange.expect_auctions(calendar.and_then(|calendar| calendar.next_open(at)), calendar.and_then(|calendar| calendar.next_close(at)));
+    session
+}
+
 impl Bell {
     fn new(shared: &Shared) -> Bell {
         let now = shared.clock.now();
-        let session = shared.market.session_at(now);
-        shared.with_exchange(|exchange, _| exchange.set_session(session, now));
+        let session = shared.with_exchange(|exchange, _| enter(exchange, &shared.market, now));
         let changes = shared.config.hours == Hours::Calendar;
         Bell { session, next: changes.then(|| shared.market.calendar().next_change(now).0) }
     }
@@ -124,8 +134,7 @@ impl Bell {
     /// Announces every session that has begun, in order.
     fn ring(&mut self, shared: &Shared) {
         while let Some(at) = self.next.filter(|at| *at <= shared.clock.now() && shared.token.is_running()) {
-            self.session = shared.market.session_at(at);
-            shared.with_exchange(|exchange, _| exchange.set_session(self.session, at));
+            self.session = shared.with_exchange(|exchange, _| enter(exchange, &shared.market, at));
             self.next = Some(shared.market.calendar().next_change(at).0);
         }
     }

@@ -235,7 +235,7 @@ impl Sim {
         let market = MarketData::new(&config, begin);
         let mut exchange = Exchange::new(&config, begin);
         // Before the first order can come.
-        exchange.set_session(market.session_at(begin), begin);
+        floor::enter(&mut exchange, &market, begin);
         let source = match replay {
             Some(replay) => floor::Source::recorded(replay, begin),
             None => floor::Source::Invented(Market::new(config.seed, &config.symbols)),

@@ -197,3 +197,25 @@ fn halts_and_price_limits_are_told_and_kept() {
     ear.until(|message| message["sc"] == "T");
     ear.until(|message| message["T"] == "t" || message["T"] == "q");
 }
+
+#[test]
+fn orders_for_an_auction_are_refused_shortly_before_it() {
+    let status = |begin: &str, time_in_force: &str| {
+        let sim = start(|config| (config.start, config.hours) = (Some(time(begin)), Hours::Calendar));
+        let order = json!({"symbol":"AAPL","qty":"1","side":"buy","type":"market","time_in_force":time_in_force}).to_string();
+        let http: ureq::Agent = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE)).build().into();
+        let url = format!("http://{}/v2/orders", sim.address());
+        http.post(url).header("APCA-API-KEY-ID", "SIM").header("APCA-API-SECRET-KEY", "SIM-SECRET").send(order).unwrap().status().as_u16()
+    };
+    for (begin, time_in_force, wanted) in [
+        ("2026-11-20T14:26:00Z", "opg", 200),
+        ("2026-11-20T14:28:00Z", "opg", 422),
+        ("2026-11-20T20:48:00Z", "cls", 200),
+        ("2026-11-20T20:50:00Z", "cls", 422),
+        // The day after Thanksgiving ends at one.
+        ("2026-11-27T17:48:00Z", "cls", 200),
+        ("2026-11-27T17:50:00Z", "cls", 422),
+    ] {
+        assert_eq!(status(begin, time_in_force), wanted, "{time_in_force} at {begin}");
+    }
+}
