@@ -12,6 +12,7 @@ mod updates;
 use std::fmt;
 use std::time::Duration;
 
+pub(super) use answers::{after, before};
 pub(super) use pings::PingEraser;
 pub use spec::{FaultSpec, FaultTextError, Measure, Scope};
 pub use state::{ActiveFault, Left};
@@ -141,7 +142,7 @@ pub(super) const ENTRIES: [Entry; 32] = [
         "activities-lag",
         Shape::By(Duration::from_secs(5)),
         Reach::Trading,
-        "GET /v2/account/activities does not show what is younger than that",
+        "GET /v2/account/activities does not show what is younger than that, and its SSE comes late by as much",
     ),
     row(Fault::Rest429, "rest-429", TEN_SECONDS, Reach::Both, "REST requests are answered 429 with X-RateLimit headers"),
     row(Fault::Rest503, "rest-503", TEN_SECONDS, Reach::Both, "REST requests are answered 503"),
@@ -150,7 +151,7 @@ pub(super) const ENTRIES: [Entry; 32] = [
         "clock-skew",
         Shape::Skew(Duration::from_secs(5)),
         Reach::Both,
-        "timestamps of data, of trade updates and of /v2/clock are wrong by that; may be negative",
+        "timestamps of data and of trade updates, and all that /v2/clock and /v3/clock say, are wrong by that; may be negative",
     ),
     row(Fault::TruncateJson, "truncate-json", Shape::Count(1), Reach::Both, "a data frame ends in the middle of its document"),
     row(Fault::OversizedFrame, "oversized-frame", Shape::Bytes(OVERSIZE), Reach::Both, "one frame of that size comes before the next data"),

@@ -169,23 +169,19 @@ fn pings_are_erased_in_whatever_pieces_they_come() {
 }
 
 #[test]
-fn answers_lag_behind_and_clocks_are_wrong() {
-    let (mut faults, now) = armed(&["activities-lag=5s", "clock-skew=1h"]);
+fn ledgers_lag_behind_and_clocks_are_wrong() {
+    let (mut faults, now) = armed(&["activities-lag=5s@/v2/account/activities", "clock-skew=1h"]);
     let wall: crate::model::Timestamp = "2026-11-20T14:30:10Z".parse().unwrap();
-    let answered = |faults: &Faults, path: &str, body: &Value| -> Value {
-        let target = Target { trading: true, path };
-        serde_json::from_slice(&faults.answered(body.to_string().into_bytes(), &target, wall, now)).unwrap()
-    };
-    let times = ["2026-11-20T14:30:04Z", "2026-11-20T14:30:05Z", "2026-11-20T14:30:06Z"];
-    let activities = Value::Array(times.iter().map(|time| json!({"transaction_time": time})).collect());
-    for path in ["/v2/account/activities", "/v2/account/activities/FILL"] {
-        assert_eq!(answered(&faults, path, &activities).as_array().unwrap().len(), 2, "{path}");
+    let of = |path| Target { trading: true, path };
+    for (path, shown) in [("/v2/clock", "2026-11-20T15:30:10Z"), ("/v3/clock/", "2026-11-20T15:30:10Z"), ("/v2/account", "2026-11-20T14:30:10Z")] {
+        assert_eq!(faults.answered_at(wall, &of(path), now), shown.parse().unwrap(), "{path}");
     }
-    assert_eq!(answered(&faults, "/v2/orders", &activities), activities);
-    let refusal = json!({"code": 40_410_000});
-    assert_eq!(answered(&faults, "/v2/account/activities", &refusal), refusal);
-    let clock = json!({"timestamp": "2026-11-20T09:30:00-05:00", "is_open": true});
-    assert_eq!(answered(&faults, "/v2/clock", &clock)["timestamp"], "2026-11-20T15:30:00.000000000Z");
+    let lags = ["/v2/account/activities", "/v2/account/activities/FILL", "/v2/orders"].map(|path| faults.lag(&of(path), now));
+    assert_eq!(lags, [Some(Duration::from_secs(5)), Some(Duration::from_secs(5)), None]);
+    assert_eq!(
+        (before(wall, Duration::from_secs(10)), after(before(wall, Duration::MAX), Duration::ZERO)),
+        ("2026-11-20T14:30:00Z".parse().unwrap(), before(wall, Duration::MAX))
+    );
     faults.clear();
-    assert_eq!(answered(&faults, "/v2/clock", &clock), clock);
+    assert_eq!((faults.answered_at(wall, &of("/v2/clock"), now), faults.lag(&of("/v2/account/activities"), now)), (wall, None));
 }

@@ -56,7 +56,7 @@ impl Faults {
 }
 
 /// Shifts a time in a document.
-pub(super) fn skew_field(value: &mut Value, field: &str, nanos: i64) {
+fn skew_field(value: &mut Value, field: &str, nanos: i64) {
     let shifted = value[field].as_str().and_then(|text| text.parse::<Timestamp>().ok());
     if let Some(at) = shifted {
         value[field] = Timestamp::from_nanos(at.nanos().saturating_add(nanos)).to_string().into();

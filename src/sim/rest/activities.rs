@@ -18,6 +18,7 @@ struct Filter<'a> {
     day: Option<Date>,
     after: Option<Timestamp>,
     until: Option<Timestamp>,
+    known_until: Option<Timestamp>,
     token: Option<&'a str>,
 }
 
@@ -44,6 +45,7 @@ impl<'a> Filter<'a> {
             day: request.query("date").map(|text| day(text).ok_or_else(|| refuse("invalid date"))).transpose()?,
             after: time("after")?,
             until: time("until")?,
+            known_until: request.ledger_until,
             token: request.query("page_token"),
         };
         if filter.day.is_some() && (filter.after.is_some() || filter.until.is_some()) {
@@ -60,6 +62,7 @@ impl<'a> Filter<'a> {
             && self.day.is_none_or(|day| activity.day == day)
             && self.after.is_none_or(|after| activity.at > after)
             && self.until.is_none_or(|until| activity.at < until)
+            && self.known_until.is_none_or(|until| activity.at <= until)
     }
 }
 

@@ -26,6 +26,8 @@ pub(super) struct Request<'a> {
     pub query: &'a [(String, String)],
     pub credentials: Option<(&'a str, &'a str)>,
     pub body: &'a [u8],
+    /// The ledger of the account shows nothing younger.
+    pub ledger_until: Option<Timestamp>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]

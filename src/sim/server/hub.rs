@@ -12,10 +12,11 @@ use super::outbox::{Out, Outbox, Signal};
 use super::record::{ConnectionRecord, StageFault};
 use crate::config::Codec;
 use crate::model::Timestamp;
+use crate::sim::clock::SimClock;
 use crate::sim::codec;
 use crate::sim::events_log::{Event, EventKind, EventLog, Mark};
 use crate::sim::exchange::Update;
-use crate::sim::fault::{Fault, FaultSpec, Faults, Measure, Target};
+use crate::sim::fault::{Fault, FaultSpec, Faults, Measure, Target, after};
 use crate::sim::message::{Family, SimMessage};
 use crate::sim::session::{Grant, Subscriptions};
 
@@ -70,6 +71,7 @@ pub(super) struct Watcher {
     pub kind: EventKind,
     pub account: String,
     pub end: Option<Mark>,
+    pub clock: SimClock,
     pub outbox: Arc<Outbox>,
 }
 
@@ -231,7 +233,7 @@ impl Hub {
     pub(super) fn deliver(&mut self, updates: &[Update], now: Timestamp) {
         for update in updates {
             for event in self.events.add(update, now) {
-                self.watchers.values().for_each(|watcher| watcher.tell(&update.account, &event));
+                self.watchers.values().for_each(|watcher| watcher.tell(&update.account, &event, &self.faults));
             }
             if self.faults.any() {
                 let target = Target { trading: true, path: TRADING_PATH };
@@ -261,7 +263,12 @@ impl Hub {
 
     /// What is kept between two marks; what comes later goes to the watcher: nothing is lost or told twice between them.
     pub(super) fn watch(&mut self, id: u64, start: Option<Mark>, watcher: Watcher) -> Vec<Event> {
-        let past = start.map(|start| self.events.between(&watcher.account, watcher.kind, start, watcher.end)).unwrap_or_default();
+        let mut past = start.map(|start| self.events.between(&watcher.account, watcher.kind, start, watcher.end)).unwrap_or_default();
+        if let Some(lag) = watcher.lag(&self.faults) {
+            // What the ledger does not show yet comes when it does.
+            let young = past.iter().position(|event| after(event.at, lag) > watcher.clock.now()).unwrap_or(past.len());
+            past.split_off(young).iter().for_each(|event| watcher.tell(&watcher.account, event, &self.faults));
+        }
         self.watchers.insert(id, watcher);
         past
     }
@@ -281,7 +288,7 @@ impl Hub {
             (_, Measure::Code(code)) => peer.outbox.push(Out::Close(code)),
             _ => {}
         });
-        let watchers = self.watchers.values().filter(|watcher| spec.fault == Fault::Drop && spec.covers(&Target { trading: true, path: watcher.path }));
+        let watchers = self.watchers.values().filter(|watcher| spec.fault == Fault::Drop && spec.covers(&watcher.target()));
         let dropped = watchers.map(|watcher| watcher.outbox.signal(Signal::Drop)).count();
         !peers.is_empty() || dropped > 0
     }
@@ -306,12 +313,23 @@ impl Hub {
 }
 
 impl Watcher {
-    fn tell(&self, account: &str, event: &Event) {
+    fn target(&self) -> Target<'_> {
+        Target { trading: true, path: self.path }
+    }
+
+    /// How late it hears of the ledger.
+    fn lag(&self, faults: &Faults) -> Option<Duration> {
+        if self.kind == EventKind::Activities && faults.any() { faults.lag(&self.target(), Instant::now()) } else { None }
+    }
+
+    fn tell(&self, account: &str, event: &Event, faults: &Faults) {
         if self.kind != event.kind || self.account != account {
             return;
         }
         if self.end.is_none_or(|end| !event.is_past(end)) {
-            self.outbox.push(Out::Frame { text: true, bytes: format!("data: {}\n\n", event.text).into() });
+            let now = Instant::now();
+            let due = self.lag(faults).map(|lag| now + self.clock.wait_until(after(event.at, lag), now));
+            self.outbox.push_late(Out::Frame { text: true, bytes: format!("data: {}\n\n", event.text).into() }, due);
         }
         if self.end.is_some_and(|end| event.reaches(end)) {
             self.outbox.push(Out::Close(0));

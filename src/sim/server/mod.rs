@@ -142,10 +142,10 @@ impl Shared {
         result
     }
 
-    /// Answers a REST request; the exchange is not held up by one about data.
-    fn answer(&self, request: &Request<'_>) -> Response {
+    /// Answers a REST request; the exchange is not held up by one about data or the clock, which says `told_at`.
+    fn answer(&self, request: &Request<'_>, told_at: Timestamp) -> Response {
         let (market, keys) = (&self.market, &self.config.keys);
-        match rest::respond_without_exchange(market, keys, request, self.now()) {
+        match rest::respond_without_exchange(market, keys, request, told_at) {
             Some(response) => response,
             None => {
                 self.settle(request);

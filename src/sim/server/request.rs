@@ -8,7 +8,7 @@ use serde_json::json;
 use super::sse::Reader;
 use super::{Shared, admin};
 use crate::sim::config::SimKey;
-use crate::sim::fault::{Fault, Target};
+use crate::sim::fault::{Fault, Target, before};
 use crate::sim::http::Head;
 use crate::sim::limit::Host;
 use crate::sim::rest::{Request, Response};
@@ -71,8 +71,15 @@ fn call(shared: &Shared, head: &Head, body: &[u8], key: &SimKey, target: &Target
         return Reply::Answer(Response::error(504), headers);
     }
     let credentials = Some((key.key_id.as_str(), key.secret.expose()));
-    let request = Request { method: &head.method, path: &head.path, query: &head.query, credentials, body };
-    let mut response = shared.answer(&request);
+    let wall = shared.now();
+    let (told_at, ledger_until) = if shared.armed() {
+        let (hub, now) = (shared.hub.lock(), Instant::now());
+        (hub.faults.answered_at(wall, target, now), hub.faults.lag(target, now).map(|lag| before(wall, lag)))
+    } else {
+        (wall, None)
+    };
+    let request = Request { method: &head.method, path: &head.path, query: &head.query, credentials, body, ledger_until };
+    let response = shared.answer(&request, told_at);
     if places && response.status == 200 {
         if strikes(Fault::OrderReset) {
             return Reply::Cut;
@@ -82,9 +89,6 @@ fn call(shared: &Shared, head: &Head, body: &[u8], key: &SimKey, target: &Target
                 return Reply::Answer(Response::error(status), headers);
             }
         }
-    }
-    if shared.armed() && head.method == "GET" {
-        response.body = shared.hub.lock().faults.answered(response.body, target, shared.now(), Instant::now());
     }
     Reply::Answer(response, headers)
 }

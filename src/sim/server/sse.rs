@@ -94,7 +94,7 @@ fn refuse(message: &str) -> Response {
 pub(super) fn serve(shared: &Shared, id: u64, wake: &Stop, transport: &mut Transport, reader: Reader) -> io::Result<()> {
     let outbox = Arc::new(Outbox::new(wake.clone(), shared.config.queue_bytes));
     let until = reader.patience(&shared.clock).map(|left| Instant::now() + left);
-    let watcher = Watcher { path: reader.path, kind: reader.kind, account: reader.account, end: reader.end, outbox: Arc::clone(&outbox) };
+    let watcher = Watcher { path: reader.path, kind: reader.kind, account: reader.account, end: reader.end, clock: shared.clock, outbox: Arc::clone(&outbox) };
     let past = shared.hub.lock().watch(id, reader.start, watcher);
     let mut writer = Writer { shared, id, transport, token: wake.token() };
     let told = writer.history(&past).and_then(|()| {
@@ -137,7 +137,7 @@ impl Writer<'_> {
                 Some(Signal::SlowClient) => return self.write(b": you are reading too slowly\n\n"),
                 None => {}
             }
-            outbox.take(BATCH, Instant::now, &mut batch);
+            let due = outbox.take(BATCH, Instant::now, &mut batch);
             for out in batch.drain(..) {
                 match out {
                     Out::Frame { bytes, .. } => self.write(&bytes)?,
@@ -145,14 +145,14 @@ impl Writer<'_> {
                 }
             }
             let now = Instant::now();
-            if until.is_some_and(|until| until <= now) {
+            if due.is_none() && until.is_some_and(|until| until <= now) {
                 return Ok(());
             }
             if next_heartbeat <= now {
                 next_heartbeat = now + HEARTBEAT;
                 self.write(HEARTBEAT_TEXT)?;
             }
-            let deadline = until.map_or(next_heartbeat, |until| until.min(next_heartbeat));
+            let deadline = due.or(until).map_or(next_heartbeat, |moment| moment.min(next_heartbeat));
             if wait_ready(&*self.transport, Interest::Read, &self.token, deadline)?.readable && self.has_ended()? {
                 return Ok(());
             }

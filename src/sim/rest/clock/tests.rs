@@ -6,7 +6,7 @@ fn get(hours: Hours, target: &str, now: &str) -> (u16, Value) {
     let market = MarketData::new(&SimConfig { hours, ..SimConfig::default() }, now);
     let (path, query) = target.split_once('?').unwrap_or((target, ""));
     let query: Vec<(String, String)> = query.split('&').filter_map(|pair| pair.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-    let request = Request { method: "GET", path, query: &query, credentials: None, body: b"" };
+    let request = Request { method: "GET", path, query: &query, credentials: None, body: b"", ledger_until: None };
     let response = respond(&market, &request, &path.trim_matches('/').split('/').collect::<Vec<_>>(), now).unwrap();
     (response.status, serde_json::from_slice(&response.body).unwrap())
 }

@@ -38,7 +38,7 @@ impl Host {
     fn text(&self, target: &str) -> (u16, String) {
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let query: Vec<(String, String)> = query.split('&').filter_map(|pair| pair.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-        let request = Request { method: "GET", path, query: &query, credentials: None, body: b"" };
+        let request = Request { method: "GET", path, query: &query, credentials: None, body: b"", ledger_until: None };
         let path: Vec<&str> = path.trim_matches('/').split('/').collect();
         let response = respond(&self.market, &self.key, &request, &path, self.now).unwrap();
         (response.status, String::from_utf8(response.body).unwrap())

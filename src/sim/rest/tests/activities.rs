@@ -93,3 +93,25 @@ fn what_is_charged_stands_in_the_ledger() {
     assert_eq!(all(&mut desk, "category=non_trade_activity").len(), 1);
     assert_eq!(desk.call("GET", "/v2/account", "").1["cash"], "99997.77");
 }
+
+#[test]
+fn fees_are_hidden_with_the_fills_that_a_lagging_ledger_does_not_show() {
+    let mut desk = Desk::with(Rules { fees: true, ..Rules::default() });
+    desk.place(json!({"qty": "100"}));
+    desk.place(json!({"qty": "100", "side": "sell"}));
+    let until = desk.now();
+    let (_, all) = desk.call("GET", "/v2/account/activities", "");
+    assert!(all.as_array().unwrap().iter().any(|entry| entry["activity_type"] == "FEE"), "{all}");
+    desk.clock += 10;
+    desk.place(json!({"qty": "100"}));
+    desk.place(json!({"qty": "100", "side": "sell"}));
+    let query = [("page_size".to_owned(), "3".to_owned())];
+    let credentials = Some(("SIM", "SIM-SECRET"));
+    let mut request = Request { method: "GET", path: "/v2/account/activities", query: &query, credentials, body: b"", ledger_until: Some(until) };
+    let now = desk.now();
+    let page: Value = serde_json::from_slice(&respond(&mut desk.exchange, &desk.market, &desk.keys, &request, now).body).unwrap();
+    assert_eq!(page.as_array().unwrap()[..], all.as_array().unwrap()[..3.min(all.as_array().unwrap().len())]);
+    request.ledger_until = None;
+    let page: Value = serde_json::from_slice(&respond(&mut desk.exchange, &desk.market, &desk.keys, &request, now).body).unwrap();
+    assert_ne!(page[0], all[0]);
+}

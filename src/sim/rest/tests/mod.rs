@@ -87,7 +87,7 @@ impl Desk {
         self.clock += i64::from(!self.frozen);
         let (path, query) = target.split_once('?').unwrap_or((target, ""));
         let query: Vec<(String, String)> = query.split('&').filter_map(|pair| pair.split_once('=')).map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
-        let request = Request { method, path, query: &query, credentials: Some((key, "SIM-SECRET")), body: body.as_bytes() };
+        let request = Request { method, path, query: &query, credentials: Some((key, "SIM-SECRET")), body: body.as_bytes(), ledger_until: None };
         let now = at(self.clock);
         let response = respond_without_exchange(&self.market, &self.keys, &request, now);
         let response = response.unwrap_or_else(|| respond(&mut self.exchange, &self.market, &self.keys, &request, now));

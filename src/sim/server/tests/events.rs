@@ -130,3 +130,23 @@ fn a_stop_ends_readers() {
     assert_eq!(events.next(), None);
     assert!(begun.elapsed() < JOIN);
 }
+
+#[test]
+fn a_ledger_that_lags_shows_fees_and_events_later_too_and_whole_pages_all_the_same() {
+    // An hour passes in a tenth of a second.
+    let sim = start(|config| config.speed = 36_000.0);
+    let rows = |query: &str| call(&sim, "GET", &format!("/v2/account/activities?{query}"), "").1.as_array().unwrap().len();
+    (0..3).for_each(|_| buy(&sim));
+    sim.control().fault("activities-lag=24h".parse().unwrap());
+    let mut late = Events::open(&sim, "/v2beta1/events/activities?since=2026-01-01");
+    assert_eq!((rows("page_size=2"), rows("")), (0, 0));
+    let begun = Instant::now();
+    while rows("page_size=2") < 2 {
+        assert!(begun.elapsed() < PATIENCE);
+    }
+    let first = late.next().unwrap()["at"].as_str().unwrap().parse::<Timestamp>().unwrap();
+    assert!(sim.control().now().nanos() - first.nanos() >= 86_400_000_000_000);
+    buy(&sim);
+    assert_eq!(rows("page_size=2"), 2, "what is hidden takes no place on a page");
+    assert_eq!(late.take(3).len(), 3);
+}
