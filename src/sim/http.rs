@@ -14,6 +14,8 @@ pub(super) const MAX_BODY: usize = 1024 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Head {
     pub method: String,
+    /// As it was sent, path and query.
+    pub target: String,
     /// Decoded, without the query.
     pub path: String,
     pub query: Vec<(String, String)>,
@@ -49,6 +51,7 @@ impl Head {
         let headers: Vec<(String, String)> = request.headers.iter().map(|h| (h.name.to_ascii_lowercase(), text(h.value))).collect();
         let mut head = Head {
             method: request.method.unwrap_or_default().to_owned(),
+            target: target.to_owned(),
             path: decode(path, false),
             query: query.split('&').filter(|pair| !pair.is_empty()).map(pair).collect(),
             headers,

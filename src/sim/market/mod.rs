@@ -40,6 +40,8 @@ pub(super) struct MarketData {
     seed: u64,
     history: History,
     tape: Mutex<Tape>,
+    /// The session that somebody has set, where no calendar does.
+    by_hand: Mutex<Option<MarketSession>>,
 }
 
 impl MarketData {
@@ -47,7 +49,7 @@ impl MarketData {
         let calendar = Arc::new(Calendar::us_equities());
         let history = History::new(config.seed, &config.symbols, start, Arc::clone(&calendar));
         let tape = Mutex::new(Tape::new(&history, start));
-        MarketData { calendar, hours: config.hours, symbols: config.symbols.clone(), seed: config.seed, history, tape }
+        MarketData { calendar, hours: config.hours, symbols: config.symbols.clone(), seed: config.seed, history, tape, by_hand: Mutex::default() }
     }
 
     pub(super) fn calendar(&self) -> &Calendar {
@@ -68,6 +70,16 @@ impl MarketData {
             Hours::Always => MarketSession::Regular,
             Hours::Calendar => self.calendar.session_at(at),
         }
+    }
+
+    /// The session that equities are in now, which may have been set by hand.
+    pub(super) fn session_now(&self, now: Timestamp) -> MarketSession {
+        self.by_hand.lock().unwrap_or_else(|| self.session_at(now))
+    }
+
+    /// Sets the session of a market that never closes by itself.
+    pub(super) fn set_session(&self, session: MarketSession) {
+        *self.by_hand.lock() = Some(session);
     }
 
     /// The symbols that are traded, in order.

@@ -61,7 +61,7 @@ fn coming(market: &MarketData, now: Timestamp) -> (Timestamp, Timestamp) {
 fn clock(market: &MarketData, now: Timestamp) -> Response {
     let (open, close) = coming(market, now);
     let exact = local(market, now, "%Y-%m-%dT%H:%M:%S.%9f%:z");
-    let is_open = market.session_at(now) == MarketSession::Regular;
+    let is_open = market.session_now(now) == MarketSession::Regular;
     Response::json(200, &json!({"timestamp": exact, "is_open": is_open, "next_open": second(market, open), "next_close": second(market, close)}))
 }
 
@@ -132,7 +132,7 @@ fn clocks(market: &MarketData, request: &Request<'_>, now: Timestamp) -> Result<
     let clock = |known| {
         json!({
             "market": market_view(known), "timestamp": local(market, now, "%Y-%m-%dT%H:%M:%S.%9f%:z"), "is_market_day": is_market_day,
-            "phase": phase(market.session_at(now)), "phase_until": second(market, until),
+            "phase": phase(market.session_now(now)), "phase_until": second(market, until),
             "next_market_open": second(market, open), "next_market_close": second(market, close),
         })
     };

@@ -1,24 +1,26 @@
-//! `/admin`: faults, prices by hand, counters and the record, for whoever sits at this machine.
+//! `/admin`: faults, the market by hand, counters and the record, for whoever sits at this machine.
 //!
 //! Without a key, and therefore refused to every other machine and to web pages.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use serde::Deserialize;
-use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
-use super::Shared;
 use super::tape::Direction;
-use crate::model::{Amount, Fact, Price, Quote, Status, Timestamp};
+use super::{Shared, by_hand};
+use crate::model::Timestamp;
 use crate::sim::fault::{ActiveFault, Fault, FaultSpec, Left};
 use crate::sim::http::Head;
-use crate::sim::message::{SimBody, SimMessage};
 use crate::sim::rest::Response;
 
-const TAPE: &str = "C";
+const PREFIX: &str = "/admin";
+
+/// What a path names under `/admin`; `None` when it is another path.
+pub(super) fn part(path: &str) -> Option<&str> {
+    path.strip_prefix(PREFIX).filter(|rest| rest.is_empty() || rest.starts_with('/'))
+}
 
 /// Answers a request to `/admin` + `path`.
 pub(super) fn answer(shared: &Shared, head: &Head, path: &str, body: &[u8], from: SocketAddr) -> Response {
@@ -38,7 +40,7 @@ pub(super) fn answer(shared: &Shared, head: &Head, path: &str, body: &[u8], from
             shared.clear_faults();
             Response { status: 204, body: Vec::new() }
         }
-        ("POST", "/market") => market(shared, body),
+        ("POST", "/market") => by_hand::market(shared, body),
         ("GET", "/counters") => counters(shared),
         ("GET", "/record") => record(shared, &head.query),
         ("GET", "/certificate") => match &shared.made_certificate {
@@ -46,8 +48,10 @@ pub(super) fn answer(shared: &Shared, head: &Head, path: &str, body: &[u8], from
             None => told(404, "no certificate was made here"),
         },
         ("GET", "" | "/help") => help(),
-        (_, "/faults" | "/market" | "/counters" | "/record") => told(405, "method not allowed"),
-        _ => told(404, "there are /admin/faults, /admin/market, /admin/counters and /admin/record"),
+        ("GET", "/clock") => by_hand::clock(shared),
+        ("POST", "/clock") => by_hand::set_clock(shared, body),
+        (_, "/faults" | "/market" | "/clock" | "/counters" | "/record") => told(405, "method not allowed"),
+        _ => told(404, "there are /admin/faults, /admin/market, /admin/clock, /admin/counters and /admin/record"),
     }
 }
 
@@ -61,11 +65,11 @@ fn names_this_machine(host: &str) -> bool {
     name.eq_ignore_ascii_case("localhost") || name.parse().is_ok_and(is_loopback)
 }
 
-fn shown(status: u16, value: &Value) -> Response {
+pub(super) fn shown(status: u16, value: &Value) -> Response {
     Response { status, body: value.to_string().into_bytes() }
 }
 
-fn told(status: u16, message: &str) -> Response {
+pub(super) fn told(status: u16, message: &str) -> Response {
     shown(status, &json!({"message": message}))
 }
 
@@ -128,68 +132,6 @@ fn record(shared: &Shared, query: &[(String, String)]) -> Response {
         .map(|r| json!({"ns": r.at.nanos(), "connection": r.connection, "direction": direction(r.direction), "kind": r.kind, "text": r.text}))
         .collect();
     shown(200, &Value::Array(value))
-}
-
-/// Numbers may come as numbers or as texts, and are read from their digits either way.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Move<'a> {
-    symbol: String,
-    #[serde(borrow)]
-    bid: Option<&'a RawValue>,
-    #[serde(borrow)]
-    ask: Option<&'a RawValue>,
-    #[serde(borrow)]
-    bid_size: Option<&'a RawValue>,
-    #[serde(borrow)]
-    ask_size: Option<&'a RawValue>,
-    #[serde(borrow)]
-    trade: Option<&'a RawValue>,
-    #[serde(borrow)]
-    size: Option<&'a RawValue>,
-    halt: Option<bool>,
-}
-
-const MOVE: &str = "the body is {\"symbol\",\"bid\",\"ask\",\"bid_size\",\"ask_size\"}, {\"symbol\",\"trade\",\"size\"} or {\"symbol\",\"halt\"}";
-const USUAL_SIZE: u64 = 100;
-
-fn market(shared: &Shared, body: &[u8]) -> Response {
-    let Ok(wish) = serde_json::from_slice::<Move<'_>>(body) else { return told(400, MOVE) };
-    let Some(bodies) = bodies(shared, &wish) else { return told(422, MOVE) };
-    if bodies.is_empty() {
-        return told(400, MOVE);
-    }
-    let at = shared.now();
-    let messages: Vec<SimMessage> = bodies.into_iter().map(|body| SimMessage { symbol: wish.symbol.as_str().into(), at, body }).collect();
-    shared.emit(&messages);
-    shown(200, &json!({"emitted": messages.len()}))
-}
-
-/// What the market is to say; `None` when a number is none.
-fn bodies(shared: &Shared, wish: &Move<'_>) -> Option<Vec<SimBody>> {
-    let digits = |raw: &RawValue| raw.get().trim_matches('"').to_owned();
-    let amount = |raw: Option<&RawValue>| raw.map_or(Some(Amount::from_u64(USUAL_SIZE)), |raw| digits(raw).parse().ok());
-    let mut bodies = Vec::new();
-    match (wish.bid, wish.ask) {
-        (Some(bid), Some(ask)) => {
-            let quote =
-                Quote { bid: digits(bid).parse().ok()?, bid_size: amount(wish.bid_size)?, ask: digits(ask).parse().ok()?, ask_size: amount(wish.ask_size)? };
-            bodies.push(SimBody::Quote(quote));
-        }
-        (None, None) => {}
-        _ => return None,
-    }
-    if let Some(trade) = wish.trade {
-        let id = shared.next_trade.fetch_add(1, Ordering::Relaxed);
-        bodies.push(SimBody::Trade { id, price: digits(trade).parse::<Price>().ok()?, size: amount(wish.size)? });
-    }
-    if let Some(halt) = wish.halt {
-        let [code, message, reason_code, reason] =
-            if halt { ["H", "Trading Halt", "T12", "Additional Information Requested"] } else { ["T", "Trading Resumption", "", ""] };
-        let [code, message, reason_code, reason, tape] = [code, message, reason_code, reason, TAPE].map(str::to_owned);
-        bodies.push(SimBody::Fact(Fact::Status(Status { code, message, reason_code, reason, tape })));
-    }
-    Some(bodies)
 }
 
 #[cfg(test)]

@@ -7,7 +7,6 @@ use std::time::{Duration, Instant};
 use tungstenite::Bytes;
 use tungstenite::handshake::derive_accept_key;
 
-use super::Shared;
 use super::accept::Accepted;
 use super::record::{FaultAction, StageFault};
 use super::request::{self, Headers, Late, Reply};
@@ -15,7 +14,7 @@ use super::sse;
 use super::stream::Stream;
 use super::tape::Direction;
 use super::upgrade::{StreamPath, Upgrade};
-use super::wire;
+use super::{Shared, admin, wire};
 use crate::config::Codec;
 use crate::net::Transport;
 use crate::runtime::{Stop, StopToken};
@@ -34,7 +33,7 @@ pub(super) fn serve(shared: &Shared, wake: &Stop, accepted: Accepted) {
     let (token, id, from) = (wake.token(), accepted.id, accepted.from);
     match wire::open(accepted.tcp, accepted.tls.as_ref(), &token, Instant::now() + STEP) {
         Ok(transport) => {
-            let connection = Connection { shared, id, from, wake, token, transport, buffer: Vec::new(), served: 0 };
+            let connection = Connection { shared, id, from, wake, token, transport, buffer: Vec::new(), served: 0, recorded: true };
             if let Err(error) = connection.run() {
                 log::debug!("simulated exchange: connection {id} ended: {error}");
             }
@@ -52,6 +51,8 @@ struct Connection<'a> {
     transport: Transport,
     buffer: Vec<u8>,
     served: u64,
+    /// What is asked now is written down.
+    recorded: bool,
 }
 
 impl Connection<'_> {
@@ -59,6 +60,10 @@ impl Connection<'_> {
         while let Some(head) = self.head()? {
             let websocket = head.websocket_key().map(derive_key);
             let fault = self.shared.change(|hub| hub.claim(&head.path, websocket.is_some()));
+            self.recorded = admin::part(&head.path).is_none();
+            if websocket.is_some() {
+                self.tape(Direction::In, "upgrade", || Bytes::from(format!("{} {}", head.method, head.target)));
+            }
             if let Some(StageFault { stage: Stage::Upgrade, action, .. }) = fault {
                 match action {
                     FaultAction::Refuse { status } => {
@@ -87,9 +92,14 @@ impl Connection<'_> {
     fn request(&mut self, head: &Head, body: &[u8]) -> io::Result<bool> {
         self.shared.change(|hub| hub.counters.request(&head.method, &head.path));
         let asked = || {
-            Bytes::from(format!("{} {}{}", head.method, head.path, if body.is_empty() { String::new() } else { format!(" {}", String::from_utf8_lossy(body)) }))
+            Bytes::from(format!(
+                "{} {}{}",
+                head.method,
+                head.target,
+                if body.is_empty() { String::new() } else { format!(" {}", String::from_utf8_lossy(body)) }
+            ))
         };
-        self.shared.tape(self.id, Direction::In, "request", asked);
+        self.tape(Direction::In, "request", asked);
         let Late { reply, by } = request::reply(self.shared, head, body, self.from);
         if let Some(late) = by {
             self.token.wait(late);
@@ -150,6 +160,13 @@ impl Connection<'_> {
         Ok(self.buffer.drain(..head.body_length).collect())
     }
 
+    /// Writes down what concerns the exchange; looking at it does not.
+    fn tape(&self, direction: Direction, kind: &'static str, bytes: impl FnOnce() -> Bytes) {
+        if self.recorded {
+            self.shared.tape(self.id, direction, kind, bytes);
+        }
+    }
+
     fn request_id(&mut self) -> String {
         self.served += 1;
         format!("sim-{}-{}", self.id, self.served)
@@ -165,7 +182,7 @@ impl Connection<'_> {
         let request_id = self.request_id();
         self.shared.change(|hub| hub.counters.answer(response.status));
         let said = || Bytes::from([format!("{} ", response.status).as_bytes(), &response.body].concat());
-        self.shared.tape(self.id, Direction::Out, "response", said);
+        self.tape(Direction::Out, "response", said);
         let bytes = http::response(response.status, &response.body, &request_id, headers, close);
         wire::write_all(&mut self.transport, &bytes, &self.token, Instant::now() + STEP)
     }
@@ -184,6 +201,7 @@ impl Connection<'_> {
             return Ok(());
         }
         let request_id = self.request_id();
+        self.tape(Direction::Out, "response", || Bytes::from_static(b"101 "));
         wire::write_all(&mut self.transport, &http::switching(accept, &request_id), &self.token, Instant::now() + STEP)?;
         let packed = head.header("content-type").is_some_and(|kind| kind.contains("msgpack"));
         let upgrade = Upgrade {

@@ -98,7 +98,7 @@ pub(super) fn run(shared: &Shared, mut source: Source, calls: &Receiver<()>) {
                 if now >= pace.next_tick {
                     pace.next_tick = now + pace.tick;
                     if pace.rate > 0.0 {
-                        invent(shared, market, &mut pace, bell.session, now);
+                        invent(shared, market, &mut pace, now);
                     }
                 }
             }
@@ -150,8 +150,9 @@ fn tell(shared: &Shared, replay: &mut Replay, next: &mut Option<Frame>) {
 }
 
 /// Emits what the invented market has to say by now.
-fn invent(shared: &Shared, market: &mut Market, pace: &mut Pace, session: MarketSession, now: Instant) {
+fn invent(shared: &Shared, market: &mut Market, pace: &mut Pace, now: Instant) {
     let at = shared.clock.at(now);
+    let session = shared.market.session_now(at);
     let mut messages: Vec<SimMessage> = (0..pace.due(now)).filter_map(|_| market.step(at, session)).collect();
     if now >= pace.next_test {
         pace.next_test = now + TEST_TICK;

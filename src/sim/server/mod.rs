@@ -5,6 +5,7 @@
 
 mod accept;
 mod admin;
+mod by_hand;
 mod certificate;
 mod connection;
 mod control;

@@ -35,7 +35,7 @@ const ORDERS: &str = "/v2/orders";
 const PUBLIC: &str = "/v1beta3/crypto/";
 
 pub(super) fn reply(shared: &Shared, head: &Head, body: &[u8], from: SocketAddr) -> Late {
-    if let Some(rest) = head.path.strip_prefix("/admin") {
+    if let Some(rest) = admin::part(&head.path) {
         return Late { reply: Reply::Answer(admin::answer(shared, head, rest, body, from), Vec::new()), by: None };
     }
     let host = Host::of(&head.path);

@@ -139,6 +139,7 @@ impl<'a> Stream<'a> {
         }
         let pings = std::mem::take(&mut socket.get_mut().pings);
         if pings > 0 {
+            self.shared.tape(self.id, Direction::In, "ping", || pings.to_string().into());
             self.shared.hub.lock().counters.pings += pings;
         }
         match self.outbox.signalled() {

@@ -26,7 +26,7 @@ pub struct Recorded {
     /// The number of the connection, in the order in which they came.
     pub connection: u64,
     pub direction: Direction,
-    /// `text`, `binary`, `ping`, `close`, `request` or `response`.
+    /// `upgrade`, `request`, `response`, `message`, `text`, `binary`, `event`, `ping` (how many) or `close`.
     pub kind: &'static str,
     /// As text: MessagePack is shown as JSON, and secrets as ***.
     pub text: String,

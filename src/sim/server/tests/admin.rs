@@ -48,7 +48,7 @@ fn what_was_sent_and_received_is_counted_and_kept() {
     client.hear();
     client.0.send(Message::Ping(Vec::new().into())).unwrap();
     client.next().unwrap();
-    call(&sim, "GET", "/v2/orders/nothing", "");
+    call(&sim, "GET", "/v2/orders/nothing?nested=true", "");
     let (_, counters) = call(&sim, "GET", "/admin/counters", "");
     for (name, wanted) in [("auths", 1), ("auths_refused", 0), ("subscribes", 1), ("unsubscribes", 0), ("pings", 1), ("frames_out", 1), ("connects", 3)] {
         assert_eq!(counters[name], json!(wanted), "{name} of {counters}");
@@ -62,19 +62,24 @@ fn what_was_sent_and_received_is_counted_and_kept() {
             .unwrap_or_else(|| panic!("{part}"))
     };
     let order = [
+        find("in", "upgrade", "GET /v2/iex"),
+        find("out", "response", "101"),
         find("out", "text", "connected"),
         find("in", "message", "\"action\":\"auth\""),
         find("out", "text", "authenticated"),
         find("in", "message", "subscribe"),
         find("out", "text", "subscription"),
         find("out", "text", "\"T\":\"t\""),
-        find("in", "request", "GET /v2/orders/nothing"),
+        find("in", "ping", "1"),
+        find("in", "request", "GET /v2/orders/nothing?nested=true"),
         find("out", "response", "404 "),
     ];
     assert!(order.is_sorted(), "{order:?}");
     assert!(all.iter().map(|r| r["ns"].as_i64().unwrap()).is_sorted());
     assert!(!record.to_string().contains("SIM-SECRET"));
-    let since = all[order[6]]["ns"].as_i64().unwrap();
+    call(&sim, "GET", "/admin/record", "");
+    assert_eq!(call(&sim, "GET", "/admin/record", "").1.as_array().unwrap().len(), all.len(), "looking at it is not part of it");
+    let since = all[order[9]]["ns"].as_i64().unwrap();
     let (_, later) = call(&sim, "GET", &format!("/admin/record?since={since}"), "");
     assert!(later[0]["text"].as_str().unwrap().contains("/v2/orders/nothing"));
     assert_eq!(call(&start(|_| {}), "GET", "/admin/record", "").0, 404, "nothing is kept unless wanted");
@@ -102,4 +107,36 @@ fn web_pages_and_other_machines_are_kept_out() {
         text[9..12].to_owned()
     };
     assert_eq!((over_loopback(&open(false)).as_str(), over_loopback(&open(true)).as_str()), ("404", "200"));
+}
+
+#[test]
+fn limits_reasons_and_sessions_are_set_by_hand() {
+    let sim = start(|_| {});
+    let mut client = Client::enter(&sim, "/v2/iex");
+    client.say(json!({"action":"subscribe","statuses":["AAPL"],"lulds":["AAPL"]}));
+    client.hear();
+    let go = |body: &str| call(&sim, "POST", "/admin/market", body).0;
+    assert_eq!(go(r#"{"symbol":"AAPL","luld":{"down":"217.08","up":239.93}}"#), 200);
+    let luld = client.hear()[0].clone();
+    assert_eq!((&luld["T"], &luld["d"], &luld["u"]), (&json!("l"), &json!(217.08), &json!(239.93)));
+    assert_eq!(go(r#"{"symbol":"AAPL","halt":true,"reason":"LUDP"}"#), 200);
+    let status = client.hear()[0].clone();
+    assert_eq!((&status["sc"], &status["rc"], &status["rm"]), (&json!("H"), &json!("LUDP"), &json!("Volatility Trading Pause")));
+    for body in [r#"{"symbol":"AAPL","reason":"LUDP"}"#, r#"{"symbol":"AAPL","halt":false,"reason":"T1"}"#, r#"{"symbol":"AAPL","luld":{"down":"x","up":"1"}}"#]
+    {
+        assert_eq!(go(body), 422, "{body}");
+    }
+    let (_, clock) = call(&sim, "GET", "/admin/clock", "");
+    assert_eq!((&clock["session"], &clock["hours"], &clock["speed"]), (&json!("regular"), &json!("always"), &json!(1.0)));
+    assert!(clock["timestamp"].as_str().unwrap().parse::<Timestamp>().is_ok());
+    assert_eq!(call(&sim, "POST", "/admin/clock", r#"{"session":"closed"}"#).1["session"], "closed");
+    assert_eq!(call(&sim, "GET", "/v2/clock", "").1["is_open"], false);
+    let order = r#"{"symbol":"MSFT","qty":"1","side":"buy","type":"market","time_in_force":"day","client_order_id":"night"}"#;
+    assert_eq!(call(&sim, "POST", "/v2/orders", order).1["status"], "accepted");
+    assert_eq!(call(&sim, "POST", "/admin/clock", r#"{"session":"regular"}"#).0, 200);
+    sim.control().quote("MSFT", "424.00", 100, "424.10", 100);
+    assert_eq!(call(&sim, "GET", "/v2/orders:by_client_order_id?client_order_id=night", "").1["status"], "filled");
+    assert_eq!(call(&sim, "POST", "/admin/clock", r#"{"session":"lunch"}"#).0, 422);
+    let by_calendar = start(|config| config.hours = crate::sim::Hours::Calendar);
+    assert_eq!(call(&by_calendar, "POST", "/admin/clock", r#"{"session":"closed"}"#).0, 409);
 }
