@@ -62,8 +62,8 @@ bench-compare: redis ## throughput and latency beside the same design in Python,
 stall: redis ## ten minutes of a stopped Redis at 20,000 messages a second, a line of JSON
 	cargo bench --locked --bench stall -- 600
 
-cover: redis clients ## line coverage by cargo-llvm-cov
-	CARGO_LLVM_COV_SETUP=no cargo llvm-cov --locked --summary-only
+cover: redis clients ## line coverage of all tests by folder, at least 90 % outside cli; installs llvm-cov if it is missing
+	@.ci/dev.sh cover
 
 docker: ## the image alpaca-broker
 	docker build -t alpaca-broker .

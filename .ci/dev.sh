@@ -171,6 +171,135 @@ deny() {
     fi
 }
 
+# --- coverage -------------------------------------------------------------------------------------------------------
+
+# Sets `llvm` to the folder of an llvm-cov that reads what this rustc writes: one of its own LLVM version or newer.
+find_llvm() {
+    version=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
+    tools=$(rustc --print target-libdir)/../bin
+    llvm_here && return
+    have rustup && rustup component add llvm-tools >/dev/null 2>&1 && llvm_here && return
+    if as_root && have apt-get; then
+        apt_install "llvm-$version" || :
+    fi
+    llvm_here || {
+        say "no llvm-cov of version $version or newer; install it (rustup component add llvm-tools, apt install llvm-$version) and try again"
+        exit 1
+    }
+}
+
+llvm_here() {
+    for llvm in "$tools" "/usr/lib/llvm-$version/bin" "$(dirname "$(command -v llvm-cov || echo .)")"; do
+        [ -x "$llvm/llvm-cov" ] && [ -x "$llvm/llvm-profdata" ] || continue
+        found=$("$llvm/llvm-cov" --version | sed -n 's/.*LLVM version \([0-9]*\).*/\1/p')
+        [ "${found:-0}" -lt "$version" ] || return 0
+    done
+    return 1
+}
+
+# Runs all tests with counters in our own code, the programs that they start included, and prints the share of lines that ran.
+cover() {
+    find_llvm
+    home=${CARGO_TARGET_DIR:-target}/cover
+    mkdir -p "$home"
+    home=$(cd "$home" && pwd)
+    rm -rf "$home/counts"
+    mkdir "$home/counts"
+    # Where a process leaves its counts is linked into it: the tests start the program without any environment. One that is killed leaves none.
+    printf '#include <stdlib.h>\n__attribute__((constructor(101))) static void place(void) { setenv("LLVM_PROFILE_FILE", "%s", 1); }\n' \
+        "$home/counts/%p-%m.profraw" | cc -x c -c -o "$home/place.o" -
+    # Not sh: Debian's drops variables with a dash in their name, of which cargo has some.
+    printf '#!/usr/bin/env bash\nexec "$@" -C instrument-coverage -C link-arg=%s\n' "'$home/place.o'" >"$home/rustc"
+    chmod +x "$home/rustc"
+    export RUSTC_WORKSPACE_WRAPPER="$home/rustc" CARGO_PROFILE_DEV_DEBUG=0
+    set -- cargo test --locked --target-dir "$home"
+    "$@" --no-run 2>"$home/log" || { cat "$home/log" >&2; exit 1; }
+    cat "$home/log" >&2
+    status=0
+    "$@" --no-fail-fast || status=$?
+
+    set -- "$home/debug/alpaca-broker"
+    for program in $(sed -n 's/^ *Executable .*(\(.*\))$/\1/p' "$home/log"); do set -- "$@" -object "$program"; done
+    # A process that was killed while it wrote leaves half a file, which is passed over.
+    find "$home/counts" -name '*.profraw' >"$home/list"
+    "$llvm/llvm-profdata" merge -sparse -failure-mode=all -f "$home/list" -o "$home/all.profdata" 2>"$home/log" || { cat "$home/log" >&2; exit 1; }
+    "$llvm/llvm-cov" export -format=lcov -skip-functions -instr-profile "$home/all.profdata" "$@" >"$home/all.lcov" 2>"$home/log" || { cat "$home/log" >&2; exit 1; }
+    rm -rf "$home/counts"
+    [ $status = 0 ] || say "some tests failed (above): the figures are too low"
+    covered_lines "$home/all.lcov" || status=1
+    return $status
+}
+
+# A line for each folder of src from the LCOV file $1, then the figure outside cli; fails below the bar. Tests do not count: neither
+# files and folders of that name, nor the items under #[cfg(test)]. The figure of each file is left beside $1.
+covered_lines() {
+    awk -v bar="${COVER_BAR:-90}" -v root="$PWD/" -v files="${1%/*}/files.txt" '
+        function read_source(file,   line, text, indent, inside, folder, name) {
+            line = inside = 0
+            folder = file
+            sub(/[^\/]*$/, "", folder)
+            while ((getline text < (root file)) > 0) {
+                line++
+                if (!inside && text ~ /^ *#\[cfg\(test\)\]/) {
+                    inside = 1
+                    match(text, /^ */)
+                    indent = RLENGTH
+                }
+                if (!inside) continue
+                test[file, line] = 1
+                if (text ~ /^ *(pub(\([a-z]+\))? )?mod [a-z_]+;/) {
+                    name = text
+                    gsub(/.*mod |;.*/, "", name)
+                    tests_only[folder name ".rs"] = 1
+                }
+                match(text, /^ */)
+                if (RLENGTH == indent && text !~ /^ *#\[/ && text ~ /[;}]$/) inside = 0
+            }
+            close(root file)
+        }
+        /^SF:/ {
+            file = substr($0, 4)
+            if (index(file, root) == 1) file = substr(file, length(root) + 1)
+            ours = file ~ /^src\// && file !~ /(\/|_)tests\.rs$|\/tests\//
+            if (ours) read_source(file)
+        }
+        ours && /^DA:/ {
+            split(substr($0, 4), part, ",")
+            if (!((file, part[1]) in test)) {
+                total[file]++
+                if (part[2] > 0) run[file]++
+            }
+        }
+        END {
+            printf "" > files
+            for (file in total) {
+                if (file in tests_only) continue
+                split(file, part, "/")
+                folder = part[3] == "" ? "src" : "src/" part[2]
+                folder_total[folder] += total[file]
+                folder_run[folder] += run[file]
+                printf "%6.1f %% %5d of %5d  %s\n", 100 * run[file] / total[file], run[file], total[file], file | ("sort -n > " files)
+                if (folder == "src/cli") continue
+                all_total += total[file]
+                all_run += run[file]
+            }
+            if (!all_total) {
+                print "no line of src was measured" > "/dev/stderr"
+                exit 1
+            }
+            for (folder in folder_total)
+                printf "%-16s %6d of %6d lines  %5.1f %%\n", folder, folder_run[folder], folder_total[folder], 100 * folder_run[folder] / folder_total[folder] | "sort"
+            close("sort")
+            # Rounded down, so that what is printed is never more than what is compared.
+            share = int(1000 * all_run / all_total) / 10
+            printf "src outside cli: %.1f %%\n", share
+            if (share < bar) {
+                printf "the bar is %d %%; the files: %s\n", bar, files > "/dev/stderr"
+                exit 1
+            }
+        }' "$1"
+}
+
 # --- the clients that the tests drive -------------------------------------------------------------------------------
 
 python_clients="0.10.0 0.43.5 0.44.0"
@@ -267,12 +396,12 @@ install_service() {
 }
 
 case "${1:-}" in
-    redis | clients | compare | deny) "$1" ;;
+    redis | clients | compare | deny | cover) "$1" ;;
     test-fast) test_fast ;;
     install-service) install_service ;;
     run) run "$2" ;;
     *)
-        say "usage: .ci/dev.sh redis|clients|compare|deny|test-fast|install-service|run BINARY"
+        say "usage: .ci/dev.sh redis|clients|compare|deny|cover|test-fast|install-service|run BINARY"
         exit 2
         ;;
 esac
