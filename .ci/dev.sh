@@ -176,20 +176,20 @@ deny() {
 # Sets `llvm` to the folder of an llvm-cov that reads what this rustc writes: one of its own LLVM version or newer.
 find_llvm() {
     version=$(rustc -vV | sed -n 's/^LLVM version: \([0-9]*\).*/\1/p')
-    tools=$(rustc --print target-libdir)/../bin
     llvm_here && return
-    have rustup && rustup component add llvm-tools >/dev/null 2>&1 && llvm_here && return
     if as_root && have apt-get; then
-        apt_install "llvm-$version" || :
+        apt_install "llvm-$version" && llvm_here && return
     fi
-    llvm_here || {
-        say "no llvm-cov of version $version or newer; install it (rustup component add llvm-tools, apt install llvm-$version) and try again"
-        exit 1
-    }
+    if have rustup; then
+        say "installing llvm-tools into the Rust toolchain"
+        rustup component add llvm-tools >&2 && llvm_here && return
+    fi
+    say "no llvm-cov of version $version or newer is installed and none could be fetched; install it (rustup component add llvm-tools, apt install llvm-$version) and try again"
+    exit 1
 }
 
 llvm_here() {
-    for llvm in "$tools" "/usr/lib/llvm-$version/bin" "$(dirname "$(command -v llvm-cov || echo .)")"; do
+    for llvm in "$(rustc --print target-libdir)/../bin" "/usr/lib/llvm-$version/bin" "$(dirname "$(command -v llvm-cov || echo none)")"; do
         [ -x "$llvm/llvm-cov" ] && [ -x "$llvm/llvm-profdata" ] || continue
         found=$("$llvm/llvm-cov" --version | sed -n 's/.*LLVM version \([0-9]*\).*/\1/p')
         [ "${found:-0}" -lt "$version" ] || return 0
@@ -205,14 +205,15 @@ cover() {
     home=$(cd "$home" && pwd)
     rm -rf "$home/counts"
     mkdir "$home/counts"
-    # Where a process leaves its counts is linked into it: the tests start the program without any environment. One that is killed leaves none.
+    # Where a process keeps its counts is linked into it: the tests start the program without any environment. It counts in a mapped
+    # file (%c, which needs the relocation): one that is killed has counted all the same.
     printf '#include <stdlib.h>\n__attribute__((constructor(101))) static void place(void) { setenv("LLVM_PROFILE_FILE", "%s", 1); }\n' \
-        "$home/counts/%p-%m.profraw" | cc -x c -c -o "$home/place.o" -
+        "$home/counts/%p-%m%c.profraw" | cc -x c -c -o "$home/place.o" -
     # Not sh: Debian's drops variables with a dash in their name, of which cargo has some.
-    printf '#!/usr/bin/env bash\nexec "$@" -C instrument-coverage -C link-arg=%s\n' "'$home/place.o'" >"$home/rustc"
+    printf '#!/usr/bin/env bash\nexec "$@" -C instrument-coverage -C llvm-args=-runtime-counter-relocation -C link-arg=%s\n' "'$home/place.o'" >"$home/rustc"
     chmod +x "$home/rustc"
     export RUSTC_WORKSPACE_WRAPPER="$home/rustc" CARGO_PROFILE_DEV_DEBUG=0
-    set -- cargo test --locked --target-dir "$home"
+    set -- cargo test --locked --target-dir "$home" --lib --test '*'
     "$@" --no-run 2>"$home/log" || { cat "$home/log" >&2; exit 1; }
     cat "$home/log" >&2
     status=0
@@ -220,7 +221,7 @@ cover() {
 
     set -- "$home/debug/alpaca-broker"
     for program in $(sed -n 's/^ *Executable .*(\(.*\))$/\1/p' "$home/log"); do set -- "$@" -object "$program"; done
-    # A process that was killed while it wrote leaves half a file, which is passed over.
+    # A process that was killed while it made its file leaves half of one, which is passed over.
     find "$home/counts" -name '*.profraw' >"$home/list"
     "$llvm/llvm-profdata" merge -sparse -failure-mode=all -f "$home/list" -o "$home/all.profdata" 2>"$home/log" || { cat "$home/log" >&2; exit 1; }
     "$llvm/llvm-cov" export -format=lcov -skip-functions -instr-profile "$home/all.profdata" "$@" >"$home/all.lcov" 2>"$home/log" || { cat "$home/log" >&2; exit 1; }
