@@ -32,6 +32,8 @@ pub use sights::Sights;
 pub use stock::Stock;
 
 #[cfg(test)]
+mod refusal_tests;
+#[cfg(test)]
 mod tests;
 
 pub use workers::{DeskStats, Outgoing, WORKERS, start_workers};
