@@ -14,6 +14,8 @@ mod clients;
 mod conformance;
 /// What is seen on the wire is what `configs/asyncapi.yaml` says.
 mod contract;
+/// What the configuration makes of symbols, dialects and feeds.
+mod feeds;
 /// Imports go down the layers only, and other rules of the house.
 mod layers;
 /// What holds a registration, and for how long.
