@@ -60,6 +60,13 @@ fn what_does_not_fit_is_refused_in_words() {
         (r#""qty":1,"order_class":"bracket""#, "a bracket needs take_profit and stop_loss"),
         (r#""qty":1,"take_profit":{"limit_price":2}"#, "take_profit and stop_loss need the order_class bracket, oco or oto"),
         (r#""qty":1,"order_class":"bracket","take_profit":{},"stop_loss":{"stop_price":1}"#, "take_profit.limit_price is missing"),
+        (
+            r#""qty":1,"order_class":"oco","take_profit":{"limit_price":2},"stop_loss":{"stop_price":1}"#,
+            "an oco order is the profit side itself, a limit order, and needs stop_loss alone",
+        ),
+        (r#""qty":1,"order_class":"oto""#, "an oto order needs take_profit or stop_loss, one of them"),
+        (r#""qty":1,"order_class":"ladder""#, "order_class is none of simple, bracket, oco, oto"),
+        (r#""qty":1,"type":"limit","limit_price":1,"trail_percent":1"#, "a trail does not belong to a limit order"),
         (r#""qty":1,"trail_price":1,"trail_percent":1"#, "trail_price and trail_percent are both given; one of them is enough"),
     ] {
         assert_eq!(placed(fields).unwrap_err(), reason);
@@ -95,4 +102,34 @@ fn brackets_changes_halts_and_questions() {
     );
     assert_eq!(wish(r#"{"action":"resume","scope":"all"}"#), Ok(Wish::Resume { scope: Scope::All }));
     assert_eq!(wish(r#"{"action":"fills","limit":9999}"#), Ok(Wish::Ask(Question::Fills { since: Timestamp::default(), limit: 500 })));
+}
+
+#[test]
+fn sales_trails_and_pairs_of_exits() {
+    let sale = parse(r#"{"action":"place","client_order_id":"b-1","symbol":"AAPL","side":"sell","qty":1,"trail_price":"0.50"}"#).unwrap().wish;
+    let Wish::Order(Command::Place(sale)) = sale else { panic!("{sale:?}") };
+    assert_eq!((sale.side, sale.kind), (Side::Sell, OrderType::TrailingStop { trail: Trail::Price("0.5".parse().unwrap()) }));
+    let bad = parse(r#"{"action":"place","client_order_id":"b-1","symbol":"AAPL","side":"short","qty":1}"#).unwrap_err();
+    assert_eq!(bad.reason, "side is neither buy nor sell");
+    let (profit, loss) = (TakeProfit { limit: "110".parse().unwrap() }, StopLoss { stop: "90".parse().unwrap(), limit: None });
+    let class = |fields: &str| placed(&format!(r#""qty":1,"limit_price":"100",{fields}"#)).unwrap().class;
+    assert_eq!(class(r#""order_class":"oco","stop_loss":{"stop_price":"90"}"#), OrderClass::Oco { loss });
+    assert_eq!(class(r#""order_class":"oto","stop_loss":{"stop_price":"90"}"#), OrderClass::Oto { exit: Exit::Loss(loss) });
+    assert_eq!(class(r#""order_class":"oto","take_profit":{"limit_price":"110"}"#), OrderClass::Oto { exit: Exit::Profit(profit) });
+}
+
+#[test]
+fn a_halt_says_whom_it_stops() {
+    let scope = |fields: &str| match parse(&format!(r#"{{"action":"resume"{fields}}}"#)).map(|command| command.wish) {
+        Ok(Wish::Resume { scope }) => Ok(scope),
+        Ok(other) => Err(format!("{other:?}")),
+        Err(bad) => Err(bad.reason),
+    };
+    assert_eq!(scope(""), Ok(Scope::Account));
+    assert_eq!(scope(r#","scope":"account""#), Ok(Scope::Account));
+    assert_eq!(scope(r#","scope":"broker""#), Ok(Scope::Broker));
+    assert_eq!(scope(r#","scope":"bot","bot":"scalper""#), Ok(Scope::Bot("scalper".to_owned())));
+    assert_eq!(scope(r#","scope":"bot""#).unwrap_err(), "bot is missing");
+    assert_eq!(scope(r#","scope":"world""#).unwrap_err(), "scope is none of all, broker, account, bot");
+    assert_eq!(scope(r#","scope":"broker","bot":"scalper""#).unwrap_err(), "scope is none of all, broker, account, bot");
 }

@@ -188,3 +188,135 @@ impl std::fmt::Debug for UpdatePublisher {
         f.debug_struct("UpdatePublisher").field("streams", &self.streams.len()).field("running", &self.running).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
+
+    use super::*;
+    use crate::contract::StreamType;
+    use crate::model::{Feed, FeedSet, SymbolId};
+
+    const PATIENCE: Duration = Duration::from_secs(20);
+
+    /// Says what it was given to want, then panics or waits for its stop.
+    struct Actor {
+        board: Arc<StreamBoard>,
+        began: Sender<Vec<SymbolWant>>,
+        panics: bool,
+    }
+
+    impl AnyProducer for Actor {
+        fn run(self: Box<Self>, token: &StopToken) -> Box<dyn AnyProducer> {
+            let wants = self.board.take_wants();
+            let _ = self.began.send(wants);
+            assert!(!self.panics, "on purpose");
+            let _ = token.channel().recv();
+            self
+        }
+    }
+
+    struct Stage {
+        publisher: UpdatePublisher,
+        exits: Receiver<ThreadExit>,
+        began: Receiver<Vec<SymbolWant>>,
+        made: Arc<AtomicUsize>,
+    }
+
+    /// A publisher with one stream, of whose producers the first `panics` panic.
+    fn stage(panics: usize) -> Stage {
+        let (exits, ended) = bounded(64);
+        let (began, begins) = unbounded();
+        let made = Arc::new(AtomicUsize::new(0));
+        let mut publisher = UpdatePublisher::new(Threads::new(exits));
+        let (board, make) = actor("one", panics, &began, &made);
+        publisher.add_stream(board, make).unwrap();
+        Stage { publisher, exits: ended, began: begins, made }
+    }
+
+    fn actor(name: &str, panics: usize, began: &Sender<Vec<SymbolWant>>, made: &Arc<AtomicUsize>) -> (Arc<StreamBoard>, MakeProducer) {
+        let board = StreamBoard::new(name, StreamType::MarketData, bounded(1).0);
+        let (shown, began, made) = (Arc::clone(&board), began.clone(), Arc::clone(made));
+        let make = move || -> Box<dyn AnyProducer> {
+            let number = made.fetch_add(1, Ordering::Relaxed);
+            Box::new(Actor { board: Arc::clone(&shown), began: began.clone(), panics: number < panics })
+        };
+        (board, Box::new(make))
+    }
+
+    fn wants() -> AllWants {
+        let want = SymbolWant { symbol: "AAPL".parse().unwrap(), id: SymbolId(0), feeds: FeedSet::NONE.with(Feed::Price) };
+        BTreeMap::from([("one".into(), vec![want])])
+    }
+
+    #[test]
+    fn a_producer_that_panics_is_followed_after_a_pause_by_one_that_wants_everything_anew() {
+        let mut stage = stage(1);
+        stage.publisher.start_update_publisher().unwrap();
+        assert!(stage.began.recv_timeout(PATIENCE).unwrap().is_empty());
+        assert!(stage.publisher.thread_exited(&stage.exits.recv_timeout(PATIENCE).unwrap()));
+        let board = Arc::clone(stage.publisher.boards().next().unwrap());
+        assert_eq!(board.state(), StreamState::BackingOff);
+
+        let now = Instant::now();
+        stage.publisher.revive(now, || panic!("the pause is not over")).unwrap();
+        stage.publisher.start_update_publisher().unwrap();
+        stage.publisher.cycle("one").unwrap();
+        assert!(stage.began.try_recv().is_err(), "nothing starts within the pause");
+
+        stage.publisher.revive(now + 2 * PANIC_PAUSE, wants).unwrap();
+        assert_eq!(stage.began.recv_timeout(PATIENCE).unwrap(), wants()["one"]);
+        assert_eq!(stage.made.load(Ordering::Relaxed), 2);
+        stage.publisher.stop_update_publisher(StopKind::Shutdown, PATIENCE).unwrap();
+    }
+
+    #[test]
+    fn a_panic_that_the_join_meets_first_is_followed_by_one_producer_and_not_by_two() {
+        let mut stage = stage(1);
+        stage.publisher.start_update_publisher().unwrap();
+        stage.began.recv_timeout(PATIENCE).unwrap();
+        let exit = stage.exits.recv_timeout(PATIENCE).unwrap();
+        stage.publisher.stop_update_publisher(StopKind::Restart, PATIENCE).unwrap();
+        stage.publisher.start_update_publisher().unwrap();
+        assert!(stage.publisher.thread_exited(&exit));
+        let later = Instant::now() + 2 * PANIC_PAUSE;
+        stage.publisher.revive(later, wants).unwrap();
+        stage.publisher.revive(later, wants).unwrap();
+        assert_eq!(stage.began.recv_timeout(PATIENCE).unwrap(), wants()["one"]);
+        assert_eq!(stage.made.load(Ordering::Relaxed), 2);
+        stage.publisher.stop_update_publisher(StopKind::Shutdown, PATIENCE).unwrap();
+    }
+
+    #[test]
+    fn started_twice_or_stopped_twice_it_stays_as_it_is_and_a_late_stream_starts_at_once() {
+        let mut stage = stage(0);
+        stage.publisher.stop_update_publisher(StopKind::Shutdown, PATIENCE).unwrap();
+        stage.publisher.start_update_publisher().unwrap();
+        stage.publisher.start_update_publisher().unwrap();
+        stage.began.recv_timeout(PATIENCE).unwrap();
+        let (began, late) = unbounded();
+        let (board, make) = actor("late", 0, &began, &Arc::default());
+        stage.publisher.add_stream(board, make).unwrap();
+        late.recv_timeout(PATIENCE).unwrap();
+        assert!(stage.publisher.is_running() && stage.began.try_recv().is_err());
+
+        // Parked, the same producer goes on.
+        stage.publisher.stop_update_publisher(StopKind::Restart, PATIENCE).unwrap();
+        stage.publisher.start_update_publisher().unwrap();
+        stage.began.recv_timeout(PATIENCE).unwrap();
+        assert_eq!(stage.made.load(Ordering::Relaxed), 1);
+        stage.publisher.stop_update_publisher(StopKind::Shutdown, PATIENCE).unwrap();
+        stage.publisher.stop_update_publisher(StopKind::Shutdown, PATIENCE).unwrap();
+        assert!(!stage.publisher.is_running());
+    }
+
+    #[test]
+    fn the_end_of_a_thread_that_is_no_producer_is_somebody_elses() {
+        let mut stage = stage(0);
+        let exit = |outcome| ThreadExit { name: "desk".into(), outcome };
+        assert!(!stage.publisher.thread_exited(&exit(ThreadOutcome::Panicked("bad".to_owned()))));
+        assert!(stage.publisher.thread_exited(&exit(ThreadOutcome::Finished)));
+    }
+}

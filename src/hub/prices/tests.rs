@@ -94,6 +94,39 @@ fn folds_without_room_and_accounts_for_every_update() {
 }
 
 #[test]
+fn of_quotes_without_room_the_newest_is_published_and_the_others_are_counted() {
+    let mut book = book(both(FeedSet::NONE.with(Feed::Quote)));
+    let now = Instant::now();
+    let mut none = Vec::new();
+    let mut closed = Outbox::new(&mut none, 0);
+    for bid in ["1", "2", "3.50"] {
+        handle_price_update(&mut book, now, quote(0, bid), &mut closed);
+    }
+    handle_price_update(&mut book, now, quote(1, "7"), &mut closed);
+    let mut bytes = Vec::new();
+    book.flush(now, &mut Outbox::new(&mut bytes, 100_000));
+    let commands = read(&bytes);
+    let channels: Vec<&str> = commands.iter().map(|command| command[1].as_str()).collect();
+    assert_eq!(channels, ["TICKER_UPDATES_AAPL", "quote:AAPL", "TICKER_UPDATES_MSFT", "quote:MSFT"]);
+    assert!(commands[0][2].contains(r#""bid":3.50,"#), "{}", commands[0][2]);
+    assert_eq!((field(&commands[1][2], "merged"), field(&commands[3][2], "merged")), (2.into(), serde_json::Value::Null));
+    assert_eq!(book.take_counts(), PriceCounts { taken: 4, published: 2, merged: 2, ..PriceCounts::default() });
+    assert!(!book.is_waiting());
+}
+
+#[test]
+fn what_waits_and_is_wanted_no_longer_is_let_go() {
+    let mut book = book(ticker(Feed::Quote));
+    let now = Instant::now();
+    let mut none = Vec::new();
+    handle_price_update(&mut book, now, quote(0, "1"), &mut Outbox::new(&mut none, 0));
+    book.set_interest(now, SymbolId(0), "AAPL", STREAM, ticker(Feed::Price));
+    let mut bytes = Vec::new();
+    book.flush(now, &mut Outbox::new(&mut bytes, 100_000));
+    assert!(bytes.is_empty(), "{bytes:?}");
+}
+
+#[test]
 fn an_update_never_overtakes_one_that_waits() {
     let mut book = book(ticker(Feed::Price));
     let now = Instant::now();
