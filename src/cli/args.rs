@@ -48,7 +48,7 @@ pub enum Command {
     Run(RunArgs),
     /// Be an exchange: Alpaca's REST and streams on this machine, with an invented market
     ///
-    /// The key SIM with the secret SIM-SECRET has every right and no limits. While it runs, programs on this machine may
+    /// The key SIM with the secret SIM-SECRET has every right and no limits, unless --key gives others in its place. While it runs, programs on this machine may
     /// POST {"fault":"mute=30s"} to /admin/faults, move prices by /admin/market, and read /admin/counters and /admin/record.
     #[command(after_help = "Examples:\n  alpaca-broker sim\n  alpaca-broker sim --listen 127.0.0.1:8080 --rate 1000 --symbols AAPL=228.50,MSFT=424.10\n  \
                             alpaca-broker sim --key PK1:secret:basic --slot-linger 90\n  alpaca-broker sim --fault list\n  \
@@ -139,13 +139,13 @@ pub struct SimArgs {
     /// Market messages a second, over all symbols
     #[arg(long, value_name = "N", default_value_t = 50.0, value_parser = rate)]
     pub rate: f64,
-    /// Decides every price and every id
+    /// Decides every price; ids too when --start is given
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// What is traded and where its price starts [default: forty US stocks and two pairs]
     #[arg(long, value_name = "SYMBOL=PRICE", value_delimiter = ',', value_parser = priced)]
     pub symbols: Vec<(Symbol, Price)>,
-    /// Distinct symbols that a connection may have; beyond it error 405
+    /// Distinct symbols that a connection may have, whatever the key; beyond it error 405 [default: as the plan of the key]
     #[arg(long, value_name = "N")]
     pub symbol_limit: Option<usize>,
     /// PEM file of the certificate chain; with --tls-key it serves TLS
@@ -156,10 +156,10 @@ pub struct SimArgs {
     /// Where to serve TLS, so that --listen stays plain; without --tls-cert a certificate is made and shown by /admin/certificate
     #[arg(long, value_name = "ADDRESS")]
     pub listen_tls: Option<SocketAddr>,
-    /// Another key, with an account of its own and the rights and limits of a plan: basic or plus [default plan: basic]
+    /// A key in place of SIM; may be given more than once, each with an account of its own and the rights and limits of a plan: basic or plus [default plan: basic]
     #[arg(long = "key", value_name = "ID:SECRET[:PLAN]")]
     pub keys: Vec<SimKey>,
-    /// REST requests a minute that the key SIM has on each host; beyond it 429 [default: no limit]
+    /// REST requests a minute that a key has on each host; beyond it 429 [default: as its plan]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub rest_limit: Option<u32>,
     /// Seconds that a data connection which died without a close keeps its place (error 406); the real venue takes about 90

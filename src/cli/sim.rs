@@ -14,8 +14,6 @@ use crate::sim::{Fault, Hours, Sim, SimConfig, SimKey};
 const EXITS: usize = 1_024;
 /// What is kept for `/admin/record`.
 const RECORD_BYTES: usize = 8 * 1024 * 1024;
-/// The first account is that of the key SIM.
-const SECOND_ACCOUNT: u32 = 2;
 
 pub fn run(args: &SimArgs, console: &mut Console) -> Result<(), CliError> {
     if args.faults.contains(&FaultWish::List) {
@@ -63,12 +61,27 @@ fn config(args: &SimArgs) -> SimConfig {
     config
 }
 
-/// The unlimited key first, unless one of its name is given, then the others, each on an account of its own.
+/// The keys that are given, each on an account of its own; the known one, which has no limits, only when none is.
 fn keys(args: &SimArgs) -> Vec<SimKey> {
-    let unlimited = SimKey { symbol_limit: args.symbol_limit, trading_per_minute: args.rest_limit, data_per_minute: args.rest_limit, ..SimKey::default() };
-    let named = args.keys.iter().any(|key| key.key_id == unlimited.key_id);
-    let given = args.keys.iter().cloned().zip(SECOND_ACCOUNT..).map(|(key, number)| key.on_account(number));
-    (!named).then_some(unlimited).into_iter().chain(given).collect()
+    let mut keys: Vec<SimKey> = args.keys.iter().cloned().zip(1..).map(|(key, number)| key.on_account(number)).collect();
+    if keys.is_empty() {
+        keys.push(SimKey::default());
+    }
+    for key in &mut keys {
+        key.symbol_limit = args.symbol_limit.or(key.symbol_limit);
+        key.trading_per_minute = args.rest_limit.or(key.trading_per_minute);
+        key.data_per_minute = args.rest_limit.or(key.data_per_minute);
+    }
+    keys
+}
+
+/// Who may come in. A secret that was given is not shown.
+fn who(args: &SimArgs) -> String {
+    match args.keys.as_slice() {
+        [] => "key SIM, secret SIM-SECRET".to_owned(),
+        [key] => format!("key {}", key.key_id),
+        keys => format!("keys {}", keys.iter().map(|key| key.key_id.as_str()).collect::<Vec<_>>().join(", ")),
+    }
 }
 
 fn greet(sim: &Sim, args: &SimArgs, console: &mut Console) -> Result<(), CliError> {
@@ -76,8 +89,7 @@ fn greet(sim: &Sim, args: &SimArgs, console: &mut Console) -> Result<(), CliErro
         Some(secure) => vec![("", sim.address()), ("s", secure)],
         None => vec![(if args.tls_cert.is_some() { "s" } else { "" }, sim.address())],
     };
-    // A secret that was given is not shown.
-    let key = args.keys.first().map_or_else(|| "key SIM, secret SIM-SECRET".to_owned(), |key| format!("key {}", key.key_id));
+    let key = who(args);
     for (secure, address) in places {
         console.out.line(&format!("SIMULATED exchange at http{secure}://{address}, {key}"))?;
         console.out.line(&format!("  prices  ws{secure}://{address}/v2/iex"))?;
@@ -131,12 +143,20 @@ mod tests {
     }
 
     #[test]
-    fn keys_have_accounts_of_their_own_and_the_known_one_gives_way_to_its_name() {
-        let ids = |line: &str| keys(&args(line)).into_iter().map(|key| (key.key_id, key.trading_per_minute, key.account_id)).collect::<Vec<_>>();
-        let both = ids("x sim --key PK1:s:plus --rest-limit 7");
-        assert_eq!((both[0].0.as_str(), both[0].1, both[1].0.as_str(), both[1].1), ("SIM", Some(7), "PK1", Some(200)));
+    fn given_keys_have_accounts_of_their_own_and_the_known_one_gives_way() {
+        let of = |line: &str| keys(&args(line)).into_iter().map(|key| (key.key_id, key.trading_per_minute, key.account_id)).collect::<Vec<_>>();
+        let (known, both) = (of("x sim"), of("x sim --key PK1:s:plus --key PK2:s --rest-limit 7"));
+        assert_eq!((known.len(), known[0].0.as_str(), known[0].1), (1, "SIM", None));
+        assert_eq!((both.len(), both[0].0.as_str(), both[0].1, both[1].0.as_str()), (2, "PK1", Some(7), "PK2"));
         assert_ne!(both[0].2, both[1].2);
-        assert_eq!(ids("x sim --key SIM:s").len(), 1);
+        assert_eq!(of("x sim --key PK1:s:basic")[0].1, Some(200));
+        assert_eq!(keys(&args("x sim --symbol-limit 5 --key PK1:s"))[0].symbol_limit, Some(5));
+        assert_eq!(who(&args("x sim")), "key SIM, secret SIM-SECRET");
+        assert_eq!(who(&args("x sim --key PK1:hunter2 --key PK2:s")), "keys PK1, PK2");
+    }
+
+    #[test]
+    fn what_is_said_on_the_line_arrives() {
         let config = config(&args("x sim --slot-linger 90 --fault mute=1s --fault drop --admin"));
         assert_eq!((config.slot_linger, config.faults.len(), config.admin), (Duration::from_secs(90), 2, true));
     }
