@@ -163,7 +163,10 @@ pub(super) fn configure(exchange: &mut Exchange, account: &str, body: &[u8]) -> 
             Multiplier::Text(text) => text,
             Multiplier::Number(number) => number.to_string(),
         };
-        settings.max_margin_multiplier = one_of("max_margin_multiplier", text, &["1", "2", "4"])?;
+        one_of("max_margin_multiplier", text.clone(), &["1", "2", "4"])?;
+        if text != settings.max_margin_multiplier {
+            return Err(refuse(format!("max_margin_multiplier is {} and cannot be changed on this simulated exchange", settings.max_margin_multiplier)));
+        }
     }
     if let Some(email) = change.trade_confirm_email {
         settings.trade_confirm_email = one_of("trade_confirm_email", email, &["all", "none"])?;

@@ -34,8 +34,15 @@ pub(super) fn number<T: FromStr<Err = NumberError>>(field: &str, raw: Option<&Ra
     digits(raw).map(|text| parse(field, text)).transpose()
 }
 
+/// Whether the text is a plain decimal, however long.
+fn is_number(text: &str) -> bool {
+    let (whole, part) = text.split_once('.').unwrap_or((text, ""));
+    !whole.is_empty() && whole.bytes().chain(part.bytes()).all(|byte| byte.is_ascii_digit())
+}
+
 pub(super) fn parse<T: FromStr<Err = NumberError>>(field: &str, text: &str) -> Result<T, Refusal> {
     text.parse().map_err(|error| match error {
+        NumberError::NotANumber if is_number(text) => refuse(format!("{field} has too many digits")),
         NumberError::NotPositive | NumberError::NotANumber => refuse(format!("{field} must be a number > 0")),
         NumberError::TooLarge | NumberError::TooFine => refuse(format!("{field} {error}")),
     })

@@ -126,3 +126,17 @@ fn orders_that_are_not_there_or_not_open() {
     let again = refused(&mut desk, json!({"client_order_id": "bot-1"}));
     assert_eq!(again, (422, json!({"code": 40_010_001, "message": "client_order_id must be unique"})));
 }
+
+#[test]
+fn what_cannot_be_taken_is_said_and_not_pretended() {
+    let mut desk = Desk::new();
+    for (digits, part) in [("123456789012345678901234567890", "too many digits"), ("ten", "must be a number > 0"), ("1000000000", "must be below")] {
+        let (status, body) = desk.try_place(json!({"qty": digits}));
+        assert!(status == 422 && text(&body, "message").contains(part), "{digits}: {body}");
+    }
+    let (status, body) = desk.call("PATCH", "/v2/account/configurations", r#"{"max_margin_multiplier":"1"}"#);
+    assert!(status == 422 && text(&body, "message").contains("cannot be changed"), "{body}");
+    let own = desk.call("GET", "/v2/account/configurations", "").1["max_margin_multiplier"].clone();
+    let same = json!({"max_margin_multiplier": own}).to_string();
+    assert_eq!(desk.call("PATCH", "/v2/account/configurations", &same).0, 200);
+}
