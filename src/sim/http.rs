@@ -61,16 +61,25 @@ impl Head {
         if head.header("transfer-encoding").is_some() {
             return Parsed::Refused(411);
         }
-        match head.header("content-length").map_or(Ok(0), str::parse::<usize>) {
-            Ok(length) if length <= MAX_BODY => head.body_length = length,
-            Ok(_) => return Parsed::Refused(413),
-            Err(_) => return Parsed::Refused(400),
+        match head.content_length() {
+            Some(length) if length <= MAX_BODY => head.body_length = length,
+            Some(_) => return Parsed::Refused(413),
+            None => return Parsed::Refused(400),
         }
         Parsed::Complete(Box::new(head))
     }
 
     pub(super) fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
+    }
+
+    /// The length of the body; `None` when it is none, or when two headers differ about it.
+    fn content_length(&self) -> Option<usize> {
+        let mut told = self.headers.iter().filter(|(known, _)| known == "content-length").map(|(_, value)| value.as_str());
+        let Some(first) = told.next() else { return Some(0) };
+        let digits = !first.is_empty() && first.bytes().all(|byte| byte.is_ascii_digit());
+        // More digits than a number holds is a length beyond every bound.
+        (digits && told.all(|other| other == first)).then(|| first.parse().unwrap_or(usize::MAX))
     }
 
     /// The header holds this word among its comma-separated ones.
@@ -127,8 +136,8 @@ fn decode(text: &str, plus_is_space: bool) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// An answer with a JSON body, or with none where the status has none.
-pub(super) fn response(status: u16, body: &[u8], request_id: &str, headers: &[(&str, String)], close: bool) -> Vec<u8> {
+/// An answer with a JSON body, or with none where the status has none; `bare` leaves it out and tells its length all the same.
+pub(super) fn response(status: u16, body: &[u8], request_id: &str, headers: &[(&str, String)], close: bool, bare: bool) -> Vec<u8> {
     let mut head = format!("HTTP/1.1 {status} {}\r\nX-Request-ID: {request_id}\r\n", reason(status));
     // Writing to a String cannot fail.
     if status != 204 {
@@ -139,7 +148,9 @@ pub(super) fn response(status: u16, body: &[u8], request_id: &str, headers: &[(&
     }
     head.push_str(if close { "Connection: close\r\n\r\n" } else { "\r\n" });
     let mut out = head.into_bytes();
-    out.extend_from_slice(body);
+    if !bare {
+        out.extend_from_slice(body);
+    }
     out
 }
 
@@ -165,6 +176,7 @@ fn reason(status: u16) -> &'static str {
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
+        410 => "Gone",
         411 => "Length Required",
         413 => "Content Too Large",
         422 => "Unprocessable Entity",
@@ -209,6 +221,9 @@ mod tests {
         assert_eq!(Head::parse(&[b'G'; MAX_HEAD]), Parsed::Refused(431));
         assert_eq!(Head::parse(b"POST / HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n"), Parsed::Refused(413));
         assert_eq!(Head::parse(b"POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n"), Parsed::Refused(400));
+        assert_eq!(Head::parse(b"POST / HTTP/1.1\r\nContent-Length: +1\r\n\r\n"), Parsed::Refused(400));
+        assert_eq!(Head::parse(b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"), Parsed::Refused(400));
+        assert_eq!(head("POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n").body_length, 1);
         assert_eq!(Head::parse(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n"), Parsed::Refused(411));
         assert_eq!(decode("%zz%4", false), "%zz%4");
     }

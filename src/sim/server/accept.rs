@@ -6,13 +6,14 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use rustls::ServerConfig;
 
 use super::{HOUR, JOIN, Shared, connection};
 use crate::net::{Interest, wait_ready};
 use crate::runtime::{Stop, StopKind, Task, ThreadOutcome};
 
-/// Connections served at a time by one address; another is hung up on.
+/// Connections served at a time by one address. For another one the longest idle gives way; when none is idle, it is hung up on.
 const MAX_CONNECTIONS: usize = 256;
 
 /// One connection as it was accepted.
@@ -22,22 +23,44 @@ pub(super) struct Accepted {
     pub tcp: TcpStream,
     pub from: SocketAddr,
     pub tls: Option<Arc<ServerConfig>>,
+    pub idle: Arc<Idle>,
+}
+
+/// Since when a connection waits for a request to begin.
+#[derive(Debug, Default)]
+pub(super) struct Idle(Mutex<Option<Instant>>);
+
+impl Idle {
+    /// A connection that is idle already stays so since then.
+    pub(super) fn set(&self, idle: bool) {
+        let mut since = self.0.lock();
+        *since = if idle { since.or_else(|| Some(Instant::now())) } else { None };
+    }
+}
+
+/// A connection as the acceptor knows it.
+struct Serving {
+    stop: Stop,
+    task: Task<()>,
+    idle: Arc<Idle>,
+    /// It has been asked to make room.
+    leaving: bool,
 }
 
 pub(super) fn run(shared: &Arc<Shared>, listener: &TcpListener, tls: Option<&Arc<ServerConfig>>) {
-    let mut serving: Vec<(Stop, Task<()>)> = Vec::new();
+    let mut serving: Vec<Serving> = Vec::new();
     while shared.token.is_running() {
         reap(shared, &mut serving);
         match listener.accept() {
             Ok((tcp, from)) => {
                 shared.change(|hub| hub.accepted(Instant::now()));
                 let ready = tcp.set_nonblocking(true).and_then(|()| tcp.set_nodelay(true));
-                if ready.is_err() || serving.len() >= MAX_CONNECTIONS {
+                if ready.is_err() || !make_room(&mut serving) {
                     log::warn!("simulated exchange: hung up on a client, {} are connected", serving.len());
                     continue;
                 }
                 let id = shared.next_connection.fetch_add(1, Ordering::Relaxed);
-                match serve(shared, Accepted { id, tcp, from, tls: tls.cloned() }) {
+                match serve(shared, Accepted { id, tcp, from, tls: tls.cloned(), idle: Arc::default() }) {
                     Ok(connection) => serving.push(connection),
                     Err(error) => log::warn!("simulated exchange: cannot serve a client: {error}"),
                 }
@@ -54,28 +77,43 @@ pub(super) fn run(shared: &Arc<Shared>, listener: &TcpListener, tls: Option<&Arc
             }
         }
     }
-    serving.iter().for_each(|(stop, _)| stop.stop(StopKind::Shutdown));
+    serving.iter().for_each(|connection| connection.stop.stop(StopKind::Shutdown));
     let deadline = Instant::now() + JOIN / 2;
-    for (_, task) in serving {
-        if let Err(failure) = task.join_until(deadline) {
+    for connection in serving {
+        if let Err(failure) = connection.task.join_until(deadline) {
             log::warn!("simulated exchange: {failure}");
         }
     }
 }
 
-fn serve(shared: &Arc<Shared>, accepted: Accepted) -> io::Result<(Stop, Task<()>)> {
-    let stop = Stop::new()?;
+/// Whether there is room for another connection, after one that is idle has given way if need be.
+fn make_room(serving: &mut [Serving]) -> bool {
+    if serving.iter().filter(|connection| !connection.leaving).count() < MAX_CONNECTIONS {
+        return true;
+    }
+    let idle = serving.iter_mut().filter(|connection| !connection.leaving).filter_map(|connection| {
+        let since = (*connection.idle.0.lock())?;
+        Some((since, connection))
+    });
+    let Some((_, longest)) = idle.min_by_key(|(since, _)| *since) else { return false };
+    longest.leaving = true;
+    longest.stop.stop(StopKind::Shutdown);
+    true
+}
+
+fn serve(shared: &Arc<Shared>, accepted: Accepted) -> io::Result<Serving> {
+    let (stop, idle) = (Stop::new()?, Arc::clone(&accepted.idle));
     let (own, wake) = (Arc::clone(shared), stop.clone());
     let task = shared.threads.spawn(&format!("sim-{}", accepted.id), move || connection::serve(&own, &wake, accepted))?;
-    Ok((stop, task))
+    Ok(Serving { stop, task, idle, leaving: false })
 }
 
 /// Forgets connections that have ended, and says so when one panicked.
-fn reap(shared: &Shared, serving: &mut Vec<(Stop, Task<()>)>) {
+fn reap(shared: &Shared, serving: &mut Vec<Serving>) {
     for exit in shared.exits.try_iter() {
         if let ThreadOutcome::Panicked(text) = exit.outcome {
             log::error!("simulated exchange: thread {} panicked: {text}", exit.name);
         }
     }
-    serving.retain(|(_, task)| matches!(task.ended().try_recv(), Err(crossbeam_channel::TryRecvError::Empty)));
+    serving.retain(|connection| matches!(connection.task.ended().try_recv(), Err(crossbeam_channel::TryRecvError::Empty)));
 }

@@ -2,12 +2,13 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use tungstenite::Bytes;
 use tungstenite::handshake::derive_accept_key;
 
-use super::accept::Accepted;
+use super::accept::{Accepted, Idle};
 use super::record::{FaultAction, StageFault};
 use super::request::{self, Headers, Late, Reply};
 use super::sse;
@@ -33,7 +34,8 @@ pub(super) fn serve(shared: &Shared, wake: &Stop, accepted: Accepted) {
     let (token, id, from) = (wake.token(), accepted.id, accepted.from);
     match wire::open(accepted.tcp, accepted.tls.as_ref(), &token, Instant::now() + STEP) {
         Ok(transport) => {
-            let connection = Connection { shared, id, from, wake, token, transport, buffer: Vec::new(), served: 0, recorded: true };
+            let connection =
+                Connection { shared, id, from, wake, token, transport, buffer: Vec::new(), served: 0, recorded: true, bare: false, idle: accepted.idle };
             if let Err(error) = connection.run() {
                 log::debug!("simulated exchange: connection {id} ended: {error}");
             }
@@ -53,6 +55,9 @@ struct Connection<'a> {
     served: u64,
     /// What is asked now is written down.
     recorded: bool,
+    /// What is asked now is answered without a body.
+    bare: bool,
+    idle: Arc<Idle>,
 }
 
 impl Connection<'_> {
@@ -60,6 +65,7 @@ impl Connection<'_> {
         while let Some(head) = self.head()? {
             let websocket = head.websocket_key().map(derive_key);
             let fault = self.shared.change(|hub| hub.claim(&head.path, websocket.is_some()));
+            self.bare = head.method == "HEAD";
             self.recorded = admin::part(&head.path).is_none();
             if websocket.is_some() {
                 self.tape(Direction::In, "upgrade", || Bytes::from(format!("{} {}", head.method, head.target)));
@@ -141,7 +147,10 @@ impl Connection<'_> {
                 begun = true;
                 deadline = Instant::now() + STEP;
             }
-            if !wire::read_more(&mut self.transport, &mut self.buffer, &self.token, deadline)? {
+            self.idle.set(!begun);
+            let more = wire::read_more(&mut self.transport, &mut self.buffer, &self.token, deadline)?;
+            self.idle.set(false);
+            if !more {
                 return Ok(None);
             }
         }
@@ -183,7 +192,7 @@ impl Connection<'_> {
         self.shared.change(|hub| hub.counters.answer(response.status));
         let said = || Bytes::from([format!("{} ", response.status).as_bytes(), &response.body].concat());
         self.tape(Direction::Out, "response", said);
-        let bytes = http::response(response.status, &response.body, &request_id, headers, close);
+        let bytes = http::response(response.status, &response.body, &request_id, headers, close, self.bare);
         wire::write_all(&mut self.transport, &bytes, &self.token, Instant::now() + STEP)
     }
 

@@ -352,3 +352,30 @@ fn a_stop_is_quick_whatever_goes_on() {
     assert!(control.connections().iter().all(|c| !c.is_open()));
     assert!(TcpStream::connect(address).is_err());
 }
+
+#[test]
+fn the_longest_idle_connection_makes_room_for_another() {
+    let sim = start(|_| {});
+    let control = sim.control();
+    let mut stream = Client::enter(&sim, "/v2/iex");
+    let ask = |tcp: &mut TcpStream| {
+        tcp.set_read_timeout(Some(PATIENCE)).unwrap();
+        tcp.write_all(b"HEAD /v2/clock HTTP/1.1\r\nAPCA-API-KEY-ID: SIM\r\nAPCA-API-SECRET-KEY: SIM-SECRET\r\n\r\n").unwrap();
+        let mut head = Vec::new();
+        while !head.ends_with(b"\r\n\r\n") {
+            let mut byte = [0];
+            assert_eq!(tcp.read(&mut byte).unwrap(), 1);
+            head.push(byte[0]);
+        }
+        String::from_utf8(head).unwrap()
+    };
+    let mut idle: Vec<TcpStream> = (0..300).map(|_| TcpStream::connect(sim.address()).unwrap()).collect();
+    let mut last = idle.pop().unwrap();
+    // Had there been a body, it would stand before the second head.
+    let answers = [ask(&mut last), ask(&mut last)];
+    assert!(answers.iter().all(|head| head.starts_with("HTTP/1.1 ") && head.contains("Content-Length: ")), "{answers:?}");
+    idle[0].set_read_timeout(Some(PATIENCE)).unwrap();
+    assert_eq!(idle[0].read(&mut [0]).unwrap(), 0, "the first has been closed");
+    assert_eq!(stream.subscribe("trades", &["AAPL"])[0]["T"], "subscription", "who is busy stays");
+    assert_eq!(control.accept_times().len(), 301);
+}
