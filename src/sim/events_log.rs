@@ -45,6 +45,8 @@ pub(super) enum Mark {
 #[derive(Debug)]
 pub(super) struct EventLog {
     logs: HashMap<(String, EventKind), VecDeque<Event>>,
+    /// The last that each log has forgotten.
+    forgotten: HashMap<(String, EventKind), Ulid>,
     last: u128,
     last_at: Timestamp,
     rng: fastrand::Rng,
@@ -52,7 +54,7 @@ pub(super) struct EventLog {
 
 impl Default for EventLog {
     fn default() -> EventLog {
-        EventLog { logs: HashMap::new(), last: 0, last_at: Timestamp::default(), rng: fastrand::Rng::with_seed(0x65_7665_6e74) }
+        EventLog { logs: HashMap::new(), forgotten: HashMap::new(), last: 0, last_at: Timestamp::default(), rng: fastrand::Rng::with_seed(0x65_7665_6e74) }
     }
 }
 
@@ -109,12 +111,19 @@ impl EventLog {
         }
         for event in &added {
             let log = self.logs.entry((update.account.clone(), event.kind)).or_default();
-            if log.len() >= KEPT {
-                log.pop_front();
+            if log.len() >= KEPT
+                && let Some(oldest) = log.pop_front()
+            {
+                self.forgotten.insert((update.account.clone(), event.kind), oldest.id);
             }
             log.push_back(event.clone());
         }
         added
+    }
+
+    /// Whether something that came after this id is kept no more.
+    pub(super) fn has_forgotten_after(&self, account: &str, kind: EventKind, id: Ulid) -> bool {
+        self.forgotten.get(&(account.to_owned(), kind)).is_some_and(|last| id < *last)
     }
 
     /// What is kept between two marks, oldest first.
@@ -201,7 +210,12 @@ mod tests {
     #[test]
     fn only_the_latest_are_kept_and_fills_are_activities_too() {
         let mut log = EventLog::default();
-        (0..KEPT as u64 + 5).for_each(|n| drop(log.add(&update(n), at(n as i64))));
+        let first = log.add(&update(0), at(0))[0].id;
+        (1..KEPT as u64 + 4).for_each(|n| drop(log.add(&update(n), at(n as i64))));
+        let last_forgotten = log.between("me", EventKind::Trades, Mark::Id(first), None)[0].id;
+        log.add(&update(KEPT as u64 + 4), at(KEPT as i64 + 4));
+        let gap = |id| log.has_forgotten_after("me", EventKind::Trades, id);
+        assert_eq!((gap(first), gap(last_forgotten), log.has_forgotten_after("me", EventKind::Activities, first)), (true, false, false));
         let kept = log.between("me", EventKind::Trades, Mark::Time(at(0)), None);
         assert_eq!((kept.len(), kept[0].text.contains("\"n\":5}")), (KEPT, true));
         let data = json!({"event":"partial_fill","execution_id":"e","price":"1","qty":"2","order":{"id":"o","qty":"5","filled_qty":"2.0"}}).to_string();

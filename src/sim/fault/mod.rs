@@ -114,7 +114,7 @@ pub(super) const ENTRIES: [Entry; 32] = [
     row(Fault::StallReads, "stall-reads", HALF_MINUTE, Reach::Both, "what is sent on a stream is neither read nor answered; data goes on"),
     row(Fault::NoPongs, "no-pongs", HALF_MINUTE, Reach::Both, "pings on a stream are not answered; everything else is"),
     row(Fault::Mute, "mute", HALF_MINUTE, Reach::Both, "a stream brings no data, which is lost; pings and requests are answered"),
-    row(Fault::Close, "close", Shape::Code(1011), Reach::Both, "the stream ends with a close frame of this code"),
+    row(Fault::Close, "close", Shape::Code(1011), Reach::Both, "the stream ends with a close frame of this code; one of server-sent events just ends"),
     row(Fault::SlowClient, "slow-client", Shape::Once, Reach::Both, "error 407 slow client, then a close"),
     row(Fault::Auth406, "auth-406", Shape::Count(1), Reach::Data, "the next authentication on a data stream: error 406 connection limit exceeded"),
     row(Fault::Upgrade429, "upgrade-429", TEN_SECONDS, Reach::Both, "new streams are refused with HTTP 429"),

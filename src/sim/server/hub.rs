@@ -269,8 +269,23 @@ impl Hub {
             let young = past.iter().position(|event| after(event.at, lag) > watcher.clock.now()).unwrap_or(past.len());
             past.split_off(young).iter().for_each(|event| watcher.tell(&watcher.account, event, &self.faults));
         }
+        if self.faults.any() {
+            let (target, now) = (watcher.target(), Instant::now());
+            if self.faults.until(Fault::Mute, &target, now).is_some() {
+                past.clear();
+            }
+            let mut meets = |fault: &Fault| self.faults.strike(*fault, &target, now).is_some();
+            if let Some(fault) = [Fault::Drop, Fault::HalfOpen, Fault::Close].into_iter().find(|fault| meets(fault)) {
+                watcher.struck(fault);
+            }
+        }
         self.watchers.insert(id, watcher);
         past
+    }
+
+    #[cfg(test)]
+    pub(super) fn has_watchers(&self) -> bool {
+        !self.watchers.is_empty()
     }
 
     pub(super) fn unwatch(&mut self, id: u64) {
@@ -288,9 +303,9 @@ impl Hub {
             (_, Measure::Code(code)) => peer.outbox.push(Out::Close(code)),
             _ => {}
         });
-        let watchers = self.watchers.values().filter(|watcher| spec.fault == Fault::Drop && spec.covers(&watcher.target()));
-        let dropped = watchers.map(|watcher| watcher.outbox.signal(Signal::Drop)).count();
-        !peers.is_empty() || dropped > 0
+        let watchers = self.watchers.values().filter(|watcher| spec.covers(&watcher.target()));
+        let struck = watchers.filter(|watcher| watcher.struck(spec.fault)).count();
+        !peers.is_empty() || struck > 0
     }
 
     /// Calls every connection to look for faults.
@@ -317,6 +332,18 @@ impl Watcher {
         Target { trading: true, path: self.path }
     }
 
+    /// Lets a fault of open streams happen; `false` when it is none of those that readers of events know.
+    fn struck(&self, fault: Fault) -> bool {
+        match fault {
+            Fault::Drop => self.outbox.signal(Signal::Drop),
+            Fault::HalfOpen => self.outbox.signal(Signal::Mute),
+            // There are no close frames here: what is queued goes out, and the connection ends.
+            Fault::Close => self.outbox.push(Out::Close(0)),
+            _ => return false,
+        }
+        true
+    }
+
     /// How late it hears of the ledger.
     fn lag(&self, faults: &Faults) -> Option<Duration> {
         if self.kind == EventKind::Activities && faults.any() { faults.lag(&self.target(), Instant::now()) } else { None }
@@ -326,8 +353,9 @@ impl Watcher {
         if self.kind != event.kind || self.account != account {
             return;
         }
-        if self.end.is_none_or(|end| !event.is_past(end)) {
-            let now = Instant::now();
+        let now = Instant::now();
+        let mute = faults.any() && faults.until(Fault::Mute, &self.target(), now).is_some();
+        if !mute && self.end.is_none_or(|end| !event.is_past(end)) {
             let due = self.lag(faults).map(|lag| now + self.clock.wait_until(after(event.at, lag), now));
             self.outbox.push_late(Out::Frame { text: true, bytes: format!("data: {}\n\n", event.text).into() }, due);
         }

@@ -56,7 +56,10 @@ pub(super) fn reply(shared: &Shared, head: &Head, body: &[u8], from: SocketAddr)
         return Late { reply: Reply::Answer(too_many(), headers), by };
     }
     let reply = match Reader::requested(head, key) {
-        Some(Ok(reader)) => Reply::Events(reader),
+        Some(Ok(reader)) => {
+            let gap = reader.gap(&shared.hub.lock().events);
+            gap.map_or(Reply::Events(reader), |gap| Reply::Answer(gap, headers))
+        }
         Some(Err(refused)) => Reply::Answer(refused, headers),
         None => call(shared, head, body, key, &target, headers),
     };

@@ -14,7 +14,7 @@ use crate::net::{Interest, Transport, wait_ready};
 use crate::runtime::{Stop, StopToken};
 use crate::sim::clock::SimClock;
 use crate::sim::config::SimKey;
-use crate::sim::events_log::{EventKind, Mark, Ulid};
+use crate::sim::events_log::{EventKind, EventLog, Mark, Ulid};
 use crate::sim::http::Head;
 use crate::sim::rest::Response;
 
@@ -46,6 +46,13 @@ impl Reader {
         };
         let marks = marks(&head.query).map_err(refuse);
         Some(marks.map(|(start, end)| Reader { path, kind, account: key.account_id.clone(), start, end }))
+    }
+
+    /// What a reader is told who would begin where nothing is kept any more: he has to learn what he missed in another way.
+    pub(super) fn gap(&self, log: &EventLog) -> Option<Response> {
+        let Some(Mark::Id(id)) = self.start else { return None };
+        let message = "since_id is older than the events that are kept: some were missed; ask for the orders, and resume without it or with since";
+        log.has_forgotten_after(&self.account, self.kind, id).then(|| answer(410, message))
     }
 
     /// Until when a reader waits that wants nothing after a time.
@@ -87,7 +94,12 @@ fn instant(text: &str) -> Result<Timestamp, &'static str> {
 }
 
 fn refuse(message: &str) -> Response {
-    Response { status: 400, body: serde_json::json!({"code": 40_010_000, "message": message}).to_string().into_bytes() }
+    answer(400, message)
+}
+
+fn answer(status: u16, message: &str) -> Response {
+    let code = u32::from(status) * 100_000 + 10_000;
+    Response { status, body: serde_json::json!({"code": code, "message": message}).to_string().into_bytes() }
 }
 
 /// Serves a reader until it, the exchange or the end that it asked for ends it. The head has been sent.

@@ -150,3 +150,53 @@ fn a_ledger_that_lags_shows_fees_and_events_later_too_and_whole_pages_all_the_sa
     assert_eq!(rows("page_size=2"), 2, "what is hidden takes no place on a page");
     assert_eq!(late.take(3).len(), 3);
 }
+
+#[test]
+fn a_reader_who_was_away_too_long_is_told_of_the_gap() {
+    let sim = start(|_| {});
+    let account = SimKey::default().account_id;
+    let control = sim.control();
+    control.order_update(&account, r#"{"event":"new"}"#);
+    let mut events = Events::open(&sim, "/v2/events/trades?since=2026-01-01");
+    let first = id(&events.next().unwrap()).to_owned();
+    drop(events);
+    (0..10_001).for_each(|_| control.order_update(&account, r#"{"event":"new"}"#));
+    let (status, body) = call(&sim, "GET", &format!("/v2/events/trades?since_id={first}"), "");
+    assert!(status == 410 && body["message"].as_str().unwrap().contains("missed"), "{body}");
+    let mut oldest = Events::open(&sim, "/v2/events/trades?since=2026-01-01");
+    let kept = id(&oldest.next().unwrap()).to_owned();
+    Events::open(&sim, &format!("/v2/events/trades?since_id={kept}")).take(1);
+}
+
+#[test]
+fn readers_of_events_are_silenced_and_closed_as_streams_are() {
+    let sim = start(|_| {});
+    let arm = |text: &str| sim.control().fault(text.parse().unwrap());
+    let mut events = Events::open(&sim, "/v2/events/trades");
+    arm("mute=3600s@trading");
+    buy(&sim);
+    sim.control().clear_faults();
+    buy(&sim);
+    let first = events.next().unwrap();
+    let kept = Events::open(&sim, "/v2/events/trades?since=2026-01-01").take(6);
+    assert_eq!(first, kept[3], "what came while it was mute is lost on the stream alone");
+    events.take(2);
+    assert_eq!(events.line().as_deref(), Some(""));
+    arm("half-open@/v2/events");
+    buy(&sim);
+    events.0.get_ref().set_read_timeout(Some(Duration::from_millis(100))).unwrap();
+    assert!(events.0.read_line(&mut String::new()).is_err(), "open, and nothing comes");
+    let mut closed = Events::open(&sim, "/v2/events/trades");
+    arm("close@trading");
+    assert_eq!(closed.next(), None);
+    // Without an open stream the next one is struck.
+    drop((events, closed));
+    let deadline = Instant::now() + PATIENCE;
+    while sim.shared.hub.lock().has_watchers() {
+        assert!(Instant::now() < deadline);
+        std::thread::yield_now();
+    }
+    arm("close@/v2/events");
+    assert_eq!(Events::open(&sim, "/v2/events/trades").next(), None);
+    assert!(sim.control().faults().is_empty());
+}
