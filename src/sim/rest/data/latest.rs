@@ -29,6 +29,7 @@ fn latest(ask: &Ask<'_>, listed: &Listed, kind: Kind) -> Option<String> {
         }
         Kind::Trades => write::trade(&ask.market.last(listed)?.0, listed.pair, &mut out),
         Kind::Quotes => write::quote(&ask.market.last(listed)?.1, listed.pair, &mut out),
+        Kind::Auctions => return None,
     }
     Some(out)
 }

@@ -3,6 +3,7 @@
 //! Pure, and asks the market alone: the exchange is not held up by a long page. Prices are JSON numbers here, written from their
 //! decimals, never through a float.
 
+mod auctions;
 mod bars;
 mod latest;
 mod meta;
@@ -51,17 +52,18 @@ impl From<Bad> for Response {
     }
 }
 
-/// Which of the three series.
+/// Which series.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Kind {
     Bars,
     Trades,
     Quotes,
+    Auctions,
 }
 
 impl Kind {
     fn find(name: &str) -> Option<Kind> {
-        [Kind::Bars, Kind::Trades, Kind::Quotes].into_iter().find(|kind| kind.plural() == name)
+        [Kind::Bars, Kind::Trades, Kind::Quotes, Kind::Auctions].into_iter().find(|kind| kind.plural() == name)
     }
 
     fn plural(self) -> &'static str {
@@ -69,6 +71,7 @@ impl Kind {
             Kind::Bars => "bars",
             Kind::Trades => "trades",
             Kind::Quotes => "quotes",
+            Kind::Auctions => "auctions",
         }
     }
 
@@ -99,9 +102,9 @@ fn route(ask: &Ask<'_>, path: &[&str]) -> Result<Response, Bad> {
         ["meta", "exchanges"] if !ask.pairs => Ok(meta::exchanges()),
         ["meta", "conditions", kind] if !ask.pairs => meta::conditions(ask, kind),
         ["latest", "orderbooks"] if ask.pairs => latest::orderbooks(ask),
-        ["latest", kind] if ask.pairs => latest::many(ask, known(kind)?),
-        [kind, "latest"] if !ask.pairs => latest::many(ask, known(kind)?),
-        [symbol, kind, "latest"] if !ask.pairs => latest::one(ask, symbol, known(kind)?),
+        ["latest", kind] if ask.pairs => latest::many(ask, lasting(kind)?),
+        [kind, "latest"] if !ask.pairs => latest::many(ask, lasting(kind)?),
+        [symbol, kind, "latest"] if !ask.pairs => latest::one(ask, symbol, lasting(kind)?),
         [symbol, "snapshot"] if !ask.pairs => latest::snapshot(ask, symbol),
         [kind] if Kind::find(kind).is_some() => series(ask, None, known(kind)?),
         [symbol, kind] if !ask.pairs => series(ask, Some(symbol), known(kind)?),
@@ -115,11 +118,18 @@ fn series(ask: &Ask<'_>, symbol: Option<&str>, kind: Kind) -> Result<Response, B
         Kind::Bars => page::respond(ask, symbol, kind, &bars::Source::of(ask)?),
         Kind::Trades => page::respond(ask, symbol, kind, &ticks::Trades),
         Kind::Quotes => page::respond(ask, symbol, kind, &ticks::Quotes),
+        Kind::Auctions if ask.pairs => Err(nowhere()),
+        Kind::Auctions => page::respond(ask, symbol, kind, &auctions::Auctions),
     }
 }
 
 fn known(kind: &str) -> Result<Kind, Bad> {
     Kind::find(kind).ok_or_else(nowhere)
+}
+
+/// A series that has a latest item.
+fn lasting(kind: &str) -> Result<Kind, Bad> {
+    known(kind).and_then(|kind| if kind == Kind::Auctions { Err(nowhere()) } else { Ok(kind) })
 }
 
 fn nowhere() -> Bad {

@@ -273,3 +273,31 @@ fn seeds_make_histories() {
     assert_eq!(Host::new(1).text(target), Host::new(1).text(target));
     assert_ne!(Host::new(1).text(target), Host::new(2).text(target));
 }
+
+#[test]
+fn auctions_are_what_the_bars_of_the_days_began_and_ended_with() {
+    let host = Host::new(1);
+    let days = host.get("/v2/stocks/AAPL/bars?timeframe=1Day&start=2026-11-17&end=2026-11-20")["bars"].clone();
+    let auctions = host.get("/v2/stocks/AAPL/auctions?start=2026-11-17T18:00:00Z&end=2026-11-20");
+    let (days, list) = (days.as_array().unwrap(), auctions["auctions"].as_array().unwrap());
+    assert_eq!((list.len(), &auctions["symbol"], &auctions["next_page_token"]), (4, &json!("AAPL"), &Value::Null));
+    for (day, auction) in days.iter().zip(list) {
+        assert_eq!(auction["o"][0]["p"], day["o"]);
+        assert!(auction["c"].as_array().unwrap().iter().all(|close| close["p"] == day["c"]));
+    }
+    assert_eq!(
+        (&list[0]["d"], &list[0]["o"][0]["t"], &list[0]["c"][0]["t"]),
+        (&json!("2026-11-17"), &json!("2026-11-17T14:30:00.000000000Z"), &json!("2026-11-17T21:00:00.000000000Z"))
+    );
+    assert_eq!(list[3]["c"], json!([]), "today has not closed");
+    let first = host.get("/v2/stocks/auctions?symbols=AAPL,MSFT&start=2026-11-16&end=2026-11-20&limit=7");
+    assert_eq!((first["auctions"]["AAPL"].as_array().unwrap().len(), first["auctions"]["MSFT"].as_array().unwrap().len()), (5, 2));
+    let token = first["next_page_token"].as_str().unwrap();
+    let second = host.get(&format!("/v2/stocks/auctions?symbols=AAPL,MSFT&start=2026-11-16&end=2026-11-20&limit=7&page_token={token}"));
+    assert_eq!((second["auctions"]["MSFT"][0]["d"].clone(), second["auctions"]["MSFT"].as_array().unwrap().len()), (json!("2026-11-18"), 3));
+    let back = host.get("/v2/stocks/AAPL/auctions?start=2026-11-17&end=2026-11-20&sort=desc&limit=1");
+    assert_eq!(back["auctions"][0]["d"], "2026-11-20");
+    for path in ["/v2/stocks/auctions/latest?symbols=AAPL", "/v2/stocks/AAPL/auctions/latest", "/v1beta3/crypto/us/auctions?symbols=BTC/USD"] {
+        assert_eq!(host.refused(path).0, 404, "{path}");
+    }
+}

@@ -40,6 +40,12 @@ pub(super) fn quote(offer: &Offer, pair: bool, out: &mut String) {
     };
 }
 
+/// The official prices of a day; there is no closing one before the close.
+pub(super) fn auctions(date: &str, open: (Timestamp, Decimal), close: Option<(Timestamp, Decimal)>, out: &mut String) {
+    let one = |(at, price): (Timestamp, Decimal), condition: &str| format!(r#"{{"t":"{at}","x":"Q","p":{},"c":"{condition}"}}"#, number(price));
+    let _ = write!(out, r#"{{"d":"{date}","o":[{}],"c":[{}]}}"#, one(open, "Q"), close.map(|close| one(close, "M")).unwrap_or_default());
+}
+
 /// A book of a few levels around the best quote, which alone is real.
 pub(super) fn book(offer: &Offer, levels: u32, out: &mut String) {
     let side = |price: Decimal, size: Decimal, step: Decimal| {
