@@ -238,7 +238,7 @@ covered_lines() {
         function read_source(file,   line, text, indent, inside, folder, name) {
             line = inside = 0
             folder = file
-            sub(/[^\/]*$/, "", folder)
+            if (!sub(/(mod|lib|main)\.rs$/, "", folder)) sub(/\.rs$/, "/", folder)
             while ((getline text < (root file)) > 0) {
                 line++
                 if (!inside && text ~ /^ *#\[cfg\(test\)\]/) {
@@ -258,11 +258,13 @@ covered_lines() {
             }
             close(root file)
         }
+        BEGIN {
+            while (("find src -name \"*.rs\"" | getline file) > 0) read_source(file)
+        }
         /^SF:/ {
             file = substr($0, 4)
             if (index(file, root) == 1) file = substr(file, length(root) + 1)
             ours = file ~ /^src\// && file !~ /(\/|_)tests\.rs$|\/tests\//
-            if (ours) read_source(file)
         }
         ours && /^DA:/ {
             split(substr($0, 4), part, ",")
