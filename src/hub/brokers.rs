@@ -26,8 +26,10 @@ use crate::runtime::{Stop, StopKind, Task, Threads, wall_now};
 
 /// Commands that wait for the dispatcher; beyond it Redis keeps them.
 const COMMANDS: usize = 256;
-/// Entries dealt with whose acknowledgement is on its way; the workers wait when it is full.
+/// Entries dealt with whose acknowledgement is on its way: more than can be under way, so that no worker waits when Redis is gone.
 const DONE: usize = 4_096;
+/// About so many commands stay in Redis for people to look at.
+const KEPT: u64 = 100_000;
 /// Symbols whose prices are wished for; what does not fit is wished for again with the next order.
 const WISHES: usize = 1_024;
 /// How long a wished-for symbol is held; it is wished for again well before.
@@ -67,10 +69,11 @@ pub struct OrderSide {
     seats: Vec<Arc<Seat>>,
     wishes: Receiver<Instrument>,
     wish: Arc<Wishes>,
-    /// Ends the reader and the workers: nothing new is taken.
+    /// Ends the workers, and the reader once it has acknowledged what they finish: nothing new is taken or begun.
     early: Stop,
     /// Ends the pump, once the brokers have nothing more to tell.
     late: Stop,
+    /// The reader last: it ends after the others.
     workers: Vec<Task<()>>,
     pump: Option<Task<()>>,
     threads: Threads,
@@ -153,7 +156,7 @@ impl OrderSide {
         let (done, finished) = bounded(DONE);
         let out = Outgoing { control: around.control, done, stats: Arc::clone(&stats) };
         let mut workers = start_workers(around.threads, &desk, entries, &out, around.default_type, &early.token(), around.heartbeats.register("desk"))?;
-        let place = StreamPlace { key: ORDERS, group: DESK_GROUP, consumer: "desk", field: "command" };
+        let place = StreamPlace { key: ORDERS, group: DESK_GROUP, consumer: "desk", field: "command", kept: KEPT };
         let (redis, token) = (around.redis, early.token());
         workers.push(around.threads.spawn("redis-commands", move || run_entry_reader(redis, place, inbox, finished, token, Arc::new(EntryStats::default())))?);
         let stock = Stock::new(&seats, around.halts, stats, bus.clone());

@@ -26,7 +26,7 @@ mod session;
 mod subscriber;
 
 pub use control::{Answer, ControlCommand, ControlEvent, ControlStats, run_control};
-pub use entries::{Entry, EntryStats, StreamPlace, run_entry_reader};
+pub use entries::{Entry, EntryId, EntryStats, StreamPlace, run_entry_reader};
 pub use error::{Pace, RedisError};
 pub use link::{Connector, LOGIN_WITHIN, Link, ServerInfo};
 pub use outlet::{Outlet, OutletStats, Pumped};

@@ -1,0 +1,304 @@
+//! The threads that carry commands out: entries of the stream in, answers out, acknowledgements back.
+//!
+//! One dispatcher reads the entries and never waits for a worker; what no worker is free for waits in a queue of its bot
+//! (`backlog`). `lane` says who waits behind whom, and which order is promised.
+//!
+//! | channel | capacity | when full |
+//! |---|---|---|
+//! | a bot's queue | [`OF_ONE_BOT`] | its next command is denied at once |
+//! | all queues of a lane | [`ORDERS_WAITING`], [`OTHERS_WAITING`] | so is everybody's |
+//! | refusals | [`OTHERS_WAITING`] | answered if the control queue has room this moment, else counted as dropped |
+//! | the control queue | its own | [`ANSWER_WITHIN`] is waited for room, then the answer is counted as dropped |
+//!
+//! An entry that was read before is never denied for want of room: it may have been carried out. At the stop what is under
+//! way is finished; what no worker has begun stays in Redis and comes again at the next start. Must not know what a command
+//! means beyond its lane.
+
+mod backlog;
+mod lane;
+
+use std::io;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Receiver, Sender, bounded, select};
+
+use self::backlog::{Backlog, Room};
+use self::lane::{Lane, client_order_id, lane_of};
+use super::answer::{Answer, Verdict};
+use super::desk::Desk;
+use crate::contract::channel::REPLIES;
+use crate::contract::{BadCommand, DefaultType, DeskCommand, parse_command};
+use crate::model::Timestamp;
+use crate::observe::{Counter, Heartbeat, Histogram};
+use crate::redis::{ControlCommand, Entry, EntryId};
+use crate::runtime::{StopToken, Task, Threads};
+
+/// Workers for orders. A REST call takes a while; four of them at a time are as many as a venue's budget bears.
+pub const WORKERS: usize = 4;
+const OF_ONE_BOT: usize = 256;
+const ORDERS_WAITING: usize = 2_048;
+const OTHERS_WAITING: usize = 256;
+/// How long an answer waits for room in the control queue, in all.
+const ANSWER_WITHIN: Duration = Duration::from_millis(200);
+const TOO_MANY: &str = "too many of your commands are waiting";
+/// When a sender that was denied for want of room may try again.
+const TRY_AGAIN_MS: u64 = 1_000;
+
+#[derive(Debug, Default)]
+pub struct DeskStats {
+    pub commands: Counter,
+    pub malformed: Counter,
+    pub accepted: Counter,
+    pub denied: Counter,
+    pub rejected: Counter,
+    pub unknown: Counter,
+    /// Answers that the control thread had no room for.
+    pub answers_dropped: Counter,
+    /// From an entry's arrival at a worker to its answer.
+    pub handling: Histogram,
+}
+
+/// Where answers go and finished entries are told.
+#[derive(Debug, Clone)]
+pub struct Outgoing {
+    pub control: Sender<ControlCommand>,
+    pub done: Sender<EntryId>,
+    pub stats: Arc<DeskStats>,
+}
+
+/// What carries commands out.
+trait Serve: Send + Sync + 'static {
+    fn handle(&self, command: DeskCommand, taken: Timestamp, again: bool) -> Answer;
+    fn refuse(&self, bad: &BadCommand) -> Answer;
+}
+
+impl Serve for Desk {
+    fn handle(&self, command: DeskCommand, taken: Timestamp, again: bool) -> Answer {
+        Desk::handle(self, command, taken, again)
+    }
+
+    fn refuse(&self, bad: &BadCommand) -> Answer {
+        Desk::refuse(self, bad)
+    }
+}
+
+/// Starts the dispatcher and the workers; they end with the token or with the inbox, and `done` with the last of them.
+///
+/// # Errors
+/// When the system refuses a thread.
+pub fn start_workers(
+    threads: &Threads,
+    desk: &Arc<Desk>,
+    entries: Receiver<Entry>,
+    out: &Outgoing,
+    default_type: DefaultType,
+    token: &StopToken,
+    heartbeat: Heartbeat,
+) -> io::Result<Vec<Task<()>>> {
+    start(threads, desk, entries, out, default_type, token, heartbeat)
+}
+
+fn start<S: Serve>(
+    threads: &Threads,
+    desk: &Arc<S>,
+    entries: Receiver<Entry>,
+    out: &Outgoing,
+    default_type: DefaultType,
+    token: &StopToken,
+    heartbeat: Heartbeat,
+) -> io::Result<Vec<Task<()>>> {
+    let mut tasks = Vec::new();
+    let mut pools = Vec::new();
+    // Each worker has at most one word in it that was not heard.
+    let (finish, finished) = bounded(WORKERS + Lane::ALL.len());
+    for lane in Lane::ALL {
+        let (workers, all) = if lane == Lane::Orders { (WORKERS, ORDERS_WAITING) } else { (1, OTHERS_WAITING) };
+        let (work, jobs) = bounded::<Given>(workers);
+        for number in 1..=workers {
+            let worker = Worker { desk: Arc::clone(desk), jobs: jobs.clone(), out: out.clone(), token: token.clone(), finish: finish.clone(), lane };
+            let name = if workers == 1 { lane.name().to_owned() } else { format!("{}-{number}", lane.name()) };
+            tasks.push(threads.spawn(&name, move || worker.run())?);
+        }
+        pools.push(Pool { backlog: Backlog::new(Room { each: OF_ONE_BOT, all }), idle: workers, work });
+    }
+    let dispatcher = Dispatcher { desk: Arc::clone(desk), pools, out: out.clone(), default_type };
+    let token = token.clone();
+    tasks.push(threads.spawn("desk", move || dispatcher.run(&entries, &finished, &token, &heartbeat))?);
+    Ok(tasks)
+}
+
+/// One entry, read.
+struct Job {
+    id: EntryId,
+    reply_to: Option<String>,
+    work: Work,
+}
+
+enum Work {
+    Carry { command: Box<DeskCommand>, taken: Timestamp, again: bool },
+    Say(Box<Answer>),
+}
+
+/// A job and whose it is.
+type Given = (Arc<str>, Job);
+
+struct Worker<S> {
+    desk: Arc<S>,
+    jobs: Receiver<Given>,
+    out: Outgoing,
+    token: StopToken,
+    finish: Sender<(Lane, Arc<str>)>,
+    lane: Lane,
+}
+
+impl<S: Serve> Worker<S> {
+    fn run(self) {
+        for (bot, job) in &self.jobs {
+            // What has not begun by now stays in Redis.
+            if !self.token.is_running() {
+                return;
+            }
+            let started = Instant::now();
+            let answer = match job.work {
+                Work::Carry { command, taken, again } => self.desk.handle(*command, taken, again),
+                Work::Say(answer) => *answer,
+            };
+            self.out.answer(&answer, job.reply_to, ANSWER_WITHIN);
+            // Acknowledged only now: a crash before this line brings the entry again.
+            let _ = self.out.done.send(job.id);
+            self.out.stats.handling.observe(started.elapsed());
+            if self.finish.send((self.lane, bot)).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+impl Outgoing {
+    fn answer(&self, answer: &Answer, reply_to: Option<String>, patience: Duration) {
+        self.stats.count(answer);
+        let json = answer.to_json();
+        let deadline = Instant::now() + patience;
+        // What was refused is there for everybody to see, as refused registrations are.
+        let public = (answer.result != Verdict::Accepted).then(|| REPLIES.to_owned());
+        for channel in reply_to.into_iter().chain(public) {
+            let message = ControlCommand::Publish { channel, payload: json.clone().into_bytes() };
+            if self.control.send_deadline(message, deadline).is_err() {
+                self.stats.answers_dropped.add(1);
+            }
+        }
+    }
+}
+
+impl DeskStats {
+    fn count(&self, answer: &Answer) {
+        self.commands.add(1);
+        match answer.result {
+            Verdict::Accepted => self.accepted.add(1),
+            Verdict::Rejected => self.rejected.add(1),
+            Verdict::Denied => self.denied.add(1),
+            Verdict::Unknown => self.unknown.add(1),
+        }
+    }
+}
+
+/// The workers of one lane and what waits for them.
+struct Pool {
+    backlog: Backlog<Job>,
+    /// Workers without a job: there is always room for theirs in the channel.
+    idle: usize,
+    work: Sender<Given>,
+}
+
+impl Pool {
+    fn give(&mut self) {
+        while self.idle > 0
+            && let Some(given) = self.backlog.next()
+        {
+            self.idle -= 1;
+            // Workers are gone only at the stop, and then what they were given comes again.
+            let _ = self.work.send(given);
+        }
+    }
+}
+
+struct Dispatcher<S> {
+    desk: Arc<S>,
+    /// In the order of [`Lane::ALL`].
+    pools: Vec<Pool>,
+    out: Outgoing,
+    default_type: DefaultType,
+}
+
+impl<S: Serve> Dispatcher<S> {
+    fn run(mut self, entries: &Receiver<Entry>, finished: &Receiver<(Lane, Arc<str>)>, token: &StopToken, beat: &Heartbeat) {
+        while token.is_running() {
+            beat.beat();
+            select! {
+                recv(finished) -> word => if let Ok((lane, bot)) = word {
+                    let pool = self.pool(lane);
+                    pool.idle += 1;
+                    pool.backlog.finished(&bot);
+                    pool.give();
+                },
+                recv(entries) -> entry => match entry {
+                    Ok(entry) => self.dispatch(entry),
+                    Err(_) => return,
+                },
+                recv(token.channel()) -> _ => return,
+                default(Duration::from_secs(1)) => {},
+            }
+        }
+    }
+
+    fn pool(&mut self, lane: Lane) -> &mut Pool {
+        &mut self.pools[lane as usize]
+    }
+
+    fn dispatch(&mut self, entry: Entry) {
+        let Entry { id, payload, taken, again } = entry;
+        let command = match parse_command(payload.as_deref().unwrap_or_default(), self.default_type) {
+            Ok(command) => command,
+            Err(bad) => {
+                self.out.stats.malformed.add(1);
+                let answer = self.desk.refuse(&bad);
+                return self.refuse(id, bad.reply_to, answer);
+            }
+        };
+        let (lane, bot) = lane_of(&command);
+        let pool = &mut self.pools[lane as usize];
+        if !again && !pool.backlog.has_room(&bot) {
+            let answer = too_many(&command);
+            return self.refuse(id, command.reply_to, answer);
+        }
+        let (bot, reply_to) = (bot.into_owned(), command.reply_to.clone());
+        pool.backlog.put(&bot, Job { id, reply_to, work: Work::Carry { command: Box::new(command), taken, again } });
+        pool.give();
+    }
+
+    /// Answers without carrying out, and without waiting here for room.
+    fn refuse(&mut self, id: EntryId, reply_to: Option<String>, answer: Answer) {
+        let to = reply_to.clone().unwrap_or_default();
+        let pool = self.pool(Lane::Refusals);
+        if pool.backlog.has_room(&to) {
+            pool.backlog.put(&to, Job { id, reply_to, work: Work::Say(Box::new(answer)) });
+            pool.give();
+            return;
+        }
+        self.out.answer(&answer, reply_to, Duration::ZERO);
+        let _ = self.out.done.send(id);
+    }
+}
+
+fn too_many(command: &DeskCommand) -> Answer {
+    Answer {
+        client_order_id: client_order_id(command).map(ToString::to_string),
+        advice: Some("retry_after"),
+        retry_after_ms: Some(TRY_AGAIN_MS),
+        ..Answer::denied(command.action, TOO_MANY)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,244 @@
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use serde_json::Value;
+
+use super::*;
+use crate::contract::Wish;
+use crate::observe::Heartbeats;
+use crate::runtime::{Stop, StopKind, wall_now};
+
+const LONG: Duration = Duration::from_secs(10);
+
+/// Carries nothing out. Whatever names the symbol SLOW is under way until the test lets it go.
+struct Stub {
+    begun: Sender<String>,
+    let_go: Receiver<()>,
+    finished: Mutex<Vec<String>>,
+}
+
+fn label(command: &DeskCommand) -> String {
+    let id = client_order_id(command).map(ToString::to_string).unwrap_or_default();
+    format!("{} {id}", command.action)
+}
+
+impl Serve for Stub {
+    fn handle(&self, command: DeskCommand, _: Timestamp, _: bool) -> Answer {
+        let label = label(&command);
+        self.begun.send(label.clone()).unwrap();
+        if matches!(&command.wish, Wish::Order(crate::events::Command::Place(request)) if request.symbol.as_str() == "SLOW") {
+            // The end of the test lets everybody go.
+            assert!(!self.let_go.recv_timeout(LONG).is_err_and(|error| error.is_timeout()), "not let go within ten seconds");
+        }
+        self.finished.lock().push(label);
+        Answer::new(command.action, Verdict::Accepted)
+    }
+
+    fn refuse(&self, bad: &BadCommand) -> Answer {
+        Answer::denied("unknown", &bad.reason)
+    }
+}
+
+struct Table {
+    entries: Sender<Entry>,
+    begun: Receiver<String>,
+    let_go: Sender<()>,
+    answers: Receiver<ControlCommand>,
+    done: Receiver<EntryId>,
+    stats: Arc<DeskStats>,
+    stub: Arc<Stub>,
+    stop: Stop,
+    tasks: Vec<Task<()>>,
+    next: std::cell::Cell<u64>,
+}
+
+fn table(answers: usize) -> Table {
+    let (begin, begun) = bounded(4_096);
+    let (let_go, wait) = bounded(4_096);
+    let (entries, inbox) = bounded(4_096);
+    let (control, answers) = bounded(answers);
+    let (tell, done) = bounded(4_096);
+    let stub = Arc::new(Stub { begun: begin, let_go: wait, finished: Mutex::default() });
+    let stats = Arc::<DeskStats>::default();
+    let out = Outgoing { control, done: tell, stats: Arc::clone(&stats) };
+    let (stop, threads) = (Stop::new().unwrap(), Threads::new(bounded(64).0));
+    let tasks = start(&threads, &stub, inbox, &out, DefaultType::AsPriced, &stop.token(), Heartbeats::new().register("desk")).unwrap();
+    Table { entries, begun, let_go, answers, done, stats, stub, stop, tasks, next: std::cell::Cell::new(1) }
+}
+
+impl Table {
+    fn send_as(&self, fields: &str, again: bool) -> EntryId {
+        let id: EntryId = format!("{}-0", self.next.replace(self.next.get() + 1)).parse().unwrap();
+        self.entries.send(Entry { id, payload: Some(format!("{{{fields}}}").into_bytes()), taken: wall_now(), again }).unwrap();
+        id
+    }
+
+    fn send(&self, fields: &str) -> EntryId {
+        self.send_as(fields, false)
+    }
+
+    fn place(&self, id: &str, symbol: &str) -> EntryId {
+        self.send(&place(id, symbol))
+    }
+
+    fn begins(&self) -> String {
+        self.begun.recv_timeout(LONG).expect("a command is begun within ten seconds")
+    }
+
+    fn finishes(&self) -> EntryId {
+        self.done.recv_timeout(LONG).expect("an entry is finished within ten seconds")
+    }
+
+    /// Channel and body.
+    fn answer(&self) -> (String, Value) {
+        let Ok(ControlCommand::Publish { channel, payload }) = self.answers.recv_timeout(LONG) else { panic!("no answer within ten seconds") };
+        (channel, serde_json::from_slice(&payload).unwrap())
+    }
+
+    fn end(self) {
+        self.stop.stop(StopKind::Shutdown);
+        drop(self.let_go);
+        self.tasks.into_iter().for_each(|task| task.join_within(LONG).unwrap());
+    }
+}
+
+fn place(id: &str, symbol: &str) -> String {
+    format!(r#""action":"place","client_order_id":"{id}","symbol":"{symbol}","side":"buy","qty":"1""#)
+}
+
+#[test]
+fn a_bot_that_floods_a_slow_venue_is_denied_and_nobody_else_waits() {
+    let table = table(4_096);
+    let first = table.place("loud-0", "SLOW");
+    assert_eq!(table.begins(), "place loud-0");
+    for n in 1..=OF_ONE_BOT {
+        table.place(&format!("loud-{n}"), "AAPL");
+    }
+    let denied = [table.place("loud-998", "AAPL"), table.send(r#""action":"cancel","client_order_id":"loud-999","reply_to":"me""#)];
+    assert_eq!([table.finishes(), table.finishes()], denied);
+    let (channel, answer) = table.answer();
+    assert_eq!((channel.as_str(), &answer["result"], &answer["reason"]), ("broker:replies", &"denied".into(), &TOO_MANY.into()));
+    assert_eq!((&answer["client_order_id"], &answer["advice"]), (&"loud-998".into(), &"retry_after".into()));
+    assert_eq!(table.answer().0, "me");
+
+    for (fields, begun) in [
+        (place("calm-1", "AAPL"), "place calm-1"),
+        (r#""action":"halt","bot":"loud""#.to_owned(), "halt "),
+        (r#""action":"positions""#.to_owned(), "positions "),
+        (r#""action":"cancel_all""#.to_owned(), "cancel_all "),
+    ] {
+        let id = table.send(&fields);
+        assert_eq!((table.begins().as_str(), table.finishes()), (begun, id));
+    }
+    // What was read before the flood may have been carried out: it is looked at.
+    let again = table.send_as(&place("loud-1000", "AAPL"), true);
+    table.let_go.send(()).unwrap();
+    assert_eq!(table.finishes(), first);
+    let last = (0..=OF_ONE_BOT).map(|_| table.finishes()).last();
+    assert_eq!((last, table.stats.denied.get()), (Some(again), 2));
+    table.end();
+}
+
+#[test]
+fn more_slow_bots_than_workers_leave_halts_cancels_and_questions_free() {
+    let table = table(4_096);
+    for n in 0..WORKERS {
+        table.place(&format!("slow{n}-1"), "SLOW");
+        table.begins();
+    }
+    table.place("calm-1", "AAPL");
+    for action in [r#""action":"halt""#, r#""action":"orders""#, r#""action":"cancel","order_id":"v1""#, r#""action":"resume""#] {
+        let id = table.send(action);
+        table.begins();
+        assert_eq!(table.finishes(), id, "{action}");
+    }
+    // One worker that is free is enough for all the others.
+    table.let_go.send(()).unwrap();
+    assert_eq!(table.begins(), "place calm-1");
+    table.end();
+}
+
+#[test]
+fn the_commands_of_a_bot_keep_their_order() {
+    let table = table(4_096);
+    table.place("b-1", "SLOW");
+    table.send(r#""action":"cancel","client_order_id":"b-1""#);
+    table.send(r#""action":"cancel_all","reply_to":"broker:replies:b""#);
+    table.place("b-2", "AAPL");
+    let other = table.place("c-1", "AAPL");
+    assert_eq!(table.finishes(), other);
+    table.let_go.send(()).unwrap();
+    (0..4).for_each(|_| drop(table.finishes().to_string()));
+    assert_eq!(*table.stub.finished.lock(), ["place c-1", "place b-1", "cancel b-1", "cancel_all ", "place b-2"]);
+    table.end();
+}
+
+#[test]
+fn at_the_stop_what_is_under_way_is_finished_and_nothing_is_begun() {
+    let table = table(4_096);
+    let under_way = table.place("b-1", "SLOW");
+    table.begins();
+    // One waits in the bot's queue; the rest need not even be dispatched.
+    table.place("b-2", "AAPL");
+    let quick = table.place("c-1", "AAPL");
+    table.begins();
+    assert_eq!(table.finishes(), quick);
+    table.stop.stop(StopKind::Shutdown);
+    table.place("d-1", "AAPL");
+    table.let_go.send(()).unwrap();
+    assert_eq!(table.finishes(), under_way);
+    assert!(table.done.recv_timeout(LONG).is_err_and(|error| error.is_disconnected()), "something else was finished");
+    assert!(table.begun.try_recv().is_err());
+    table.end();
+}
+
+#[test]
+fn an_answer_waits_a_moment_for_room() {
+    let table = table(1);
+    // The queue is full after the first; the second is answered while somebody makes room.
+    for _ in 0..2 {
+        table.send(r#""action":"positions","reply_to":"me""#);
+    }
+    let first = table.finishes();
+    assert_eq!(first.to_string(), "1-0");
+    std::thread::sleep(ANSWER_WITHIN / 4);
+    assert_eq!((table.answer().0, table.answer().0), ("me".to_owned(), "me".to_owned()));
+    assert_eq!(table.finishes().to_string(), "2-0");
+    assert_eq!(table.stats.answers_dropped.get(), 0);
+
+    // Nobody makes room: given up, counted, acknowledged.
+    for _ in 0..2 {
+        table.send(r#""action":"positions","reply_to":"me""#);
+    }
+    let (_, last) = (table.finishes(), table.finishes());
+    assert_eq!((last.to_string(), table.stats.answers_dropped.get()), ("4-0".to_owned(), 1));
+    table.end();
+}
+
+#[test]
+fn what_cannot_be_read_is_refused_and_acknowledged() {
+    let table = table(4_096);
+    let bad: Vec<EntryId> = (0..2 * OTHERS_WAITING).map(|_| table.send(r#""action":"dance""#)).collect();
+    let mut told: Vec<EntryId> = bad.iter().map(|_| table.finishes()).collect();
+    told.sort();
+    assert_eq!((told, table.stats.malformed.get()), (bad.clone(), bad.len() as u64));
+    assert!(bad.iter().all(|_| table.answer().1["result"] == "denied"));
+    table.end();
+}
+
+#[test]
+fn what_a_worker_was_given_at_the_stop_is_not_begun() {
+    let (begin, begun) = bounded(1);
+    let stub = Arc::new(Stub { begun: begin, let_go: bounded(0).1, finished: Mutex::default() });
+    let ((control, _answers), (tell, done), (finish, _finished)) = (bounded(1), bounded(1), bounded(1));
+    let (give, jobs) = bounded::<Given>(1);
+    let stop = Stop::new().unwrap();
+    let out = Outgoing { control, done: tell, stats: Arc::default() };
+    let worker = Worker { desk: stub, jobs, out, token: stop.token(), finish, lane: Lane::Orders };
+    let command = parse_command(format!("{{{}}}", place("b-1", "AAPL")).as_bytes(), DefaultType::AsPriced).unwrap();
+    let work = Work::Carry { command: Box::new(command), taken: wall_now(), again: false };
+    give.send(("b".into(), Job { id: "1-0".parse().unwrap(), reply_to: None, work })).unwrap();
+    stop.stop(StopKind::Shutdown);
+    worker.run();
+    assert!(begun.try_recv().is_err() && done.try_recv().is_err());
+}
