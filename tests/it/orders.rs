@@ -107,6 +107,27 @@ fn a_command_sent_while_the_broker_is_away_is_carried_out_once() {
 }
 
 #[test]
+fn a_stop_leaves_nothing_unacknowledged_that_was_answered() {
+    let mut trading = Trading::start();
+    for round in 1..=3 {
+        let mut bot = trading.bot();
+        let mut redis = redis::Client::open(trading.redis.url()).unwrap().get_connection().unwrap();
+        let fields = format!(r#""action":"place","client_order_id":"b-{round}","symbol":"AAPL","side":"buy","qty":"1""#);
+        assert_eq!(answered(&mut bot, &fields)["result"], "accepted");
+        trading.program.signal("TERM");
+        let ended = trading.program.end();
+        assert_eq!(ended.code, Some(0), "{}", ended.errors);
+        assert!(!ended.errors.contains("did not end"), "{}", ended.errors);
+        let (pending, ..): (usize, redis::Value, redis::Value, redis::Value) =
+            redis::cmd("XPENDING").arg("broker:orders").arg("desk").query(&mut redis).unwrap();
+        assert_eq!(pending, 0, "round {round}");
+        redis::cmd("DEL").arg("broker:status").exec(&mut redis).unwrap();
+        let program = run(trading.folder.path(), &trading.redis);
+        trading = Trading { program, ..trading };
+    }
+}
+
+#[test]
 fn the_command_line_trades() {
     let trading = Trading::start();
     let good = |line: &str| {
