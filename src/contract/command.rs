@@ -138,11 +138,11 @@ struct WireExit<'a> {
 
 const ACTIONS: [&str; 12] = ["place", "modify", "cancel", "cancel_all", "close_position", "orders", "order", "fills", "positions", "balance", "halt", "resume"];
 
-/// Reads the field `command` of one entry. `default_type` stands in where an order names no type.
+/// Reads the field `command` of one entry. An order that names no type is what its prices say.
 ///
 /// # Errors
 /// When it cannot be served; the text says what is wrong and repeats nothing hostile.
-pub fn parse_command(payload: &[u8], default_type: DefaultType) -> Result<DeskCommand, BadCommand> {
+pub fn parse_command(payload: &[u8]) -> Result<DeskCommand, BadCommand> {
     let bare = |reason: String| BadCommand { reason, action: None, client_order_id: None, reply_to: None };
     if payload.len() > MAX_COMMAND_BYTES {
         return Err(bare(format!("a command has at most {MAX_COMMAND_BYTES} bytes")));
@@ -154,7 +154,7 @@ pub fn parse_command(payload: &[u8], default_type: DefaultType) -> Result<DeskCo
     let client_order_id = wire.client_order_id.clone().filter(printable);
     let bad = |reason: String| BadCommand { reason, action: action.map(str::to_owned), client_order_id: client_order_id.clone(), reply_to: reply_to.clone() };
     let Some(action) = action else { return Err(bad(format!("the action is none of {}", ACTIONS.join(", ")))) };
-    let wish = wire.wish(action, default_type).map_err(bad)?;
+    let wish = wire.wish(action).map_err(bad)?;
     let exchange = given(&wire.exchange).map(str::parse::<ExchangeName>).transpose().map_err(|e| bad(format!("exchange: {e}")))?;
     let expires_at = given(&wire.expires_at).map(str::parse::<Timestamp>).transpose().map_err(|e| bad(format!("expires_at: {e}")))?;
     Ok(DeskCommand { action, exchange, account: given(&wire.account).map(str::to_owned), expires_at, reply_to, untyped: given(&wire.r#type).is_none(), wish })
@@ -187,16 +187,6 @@ fn unreadable(payload: &[u8], error: &serde_json::Error) -> BadCommand {
     }
 }
 
-/// The type of an order that names none.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum DefaultType {
-    /// Limit with a limit price, market without.
-    #[default]
-    AsPriced,
-    Market,
-    Limit,
-}
-
 /// A text that says something: an empty one counts as absent.
 fn given(text: &Option<String>) -> Option<&str> {
     text.as_deref().filter(|text| !text.is_empty())
@@ -215,9 +205,9 @@ fn needed<T>(field: &str, value: Option<T>) -> Result<T, String> {
 }
 
 impl Wire<'_> {
-    fn wish(&self, action: &str, default_type: DefaultType) -> Result<Wish, String> {
+    fn wish(&self, action: &str) -> Result<Wish, String> {
         Ok(match action {
-            "place" => Wish::Order(Command::Place(self.request(default_type)?)),
+            "place" => Wish::Order(Command::Place(self.request()?)),
             "modify" => Wish::Order(Command::Modify { order: self.key()?, change: self.change()? }),
             "cancel" => Wish::Order(Command::Cancel(self.key()?)),
             "cancel_all" => Wish::Order(Command::CancelAll(self.symbol().transpose()?)),
@@ -250,7 +240,7 @@ impl Wire<'_> {
         }
     }
 
-    fn request(&self, default_type: DefaultType) -> Result<OrderRequest, String> {
+    fn request(&self) -> Result<OrderRequest, String> {
         let size = match (number::<Quantity>("qty", self.qty)?, number("notional", self.notional)?) {
             (Some(quantity), None) => Size::Quantity(quantity),
             (None, Some(money)) => Size::Notional(money),
@@ -262,7 +252,7 @@ impl Wire<'_> {
             symbol: needed("symbol", self.symbol().transpose()?)?,
             side: self.side()?,
             size,
-            kind: self.kind(default_type)?,
+            kind: self.kind()?,
             time_in_force: self.time_in_force()?.unwrap_or(TimeInForce::Day),
             extended_hours: self.extended_hours.unwrap_or_default(),
             class: self.class()?,
@@ -277,7 +267,7 @@ impl Wire<'_> {
         }
     }
 
-    fn kind(&self, default_type: DefaultType) -> Result<OrderType, String> {
+    fn kind(&self) -> Result<OrderType, String> {
         let limit = number::<OrderPrice>("limit_price", self.limit_price)?;
         let stop = number::<OrderPrice>("stop_price", self.stop_price)?;
         let trail = match (number("trail_price", self.trail_price)?, number("trail_percent", self.trail_percent)?) {
@@ -286,11 +276,9 @@ impl Wire<'_> {
             (None, None) => None,
             (Some(_), Some(_)) => return Err("trail_price and trail_percent are both given; one of them is enough".to_owned()),
         };
-        let word = match (given(&self.r#type), default_type) {
-            (Some(word), _) => word,
-            (None, DefaultType::Market) => "market",
-            (None, DefaultType::Limit) => "limit",
-            (None, DefaultType::AsPriced) => match (trail.is_some(), stop.is_some(), limit.is_some()) {
+        let word = match given(&self.r#type) {
+            Some(word) => word,
+            None => match (trail.is_some(), stop.is_some(), limit.is_some()) {
                 (true, ..) => "trailing_stop",
                 (_, true, true) => "stop_limit",
                 (_, true, false) => "stop",

@@ -2,7 +2,7 @@ use super::*;
 use crate::model::Money;
 
 fn parse(text: &str) -> Result<DeskCommand, BadCommand> {
-    parse_command(text.as_bytes(), DefaultType::AsPriced)
+    parse_command(text.as_bytes())
 }
 
 fn placed(fields: &str) -> Result<OrderRequest, String> {
@@ -42,9 +42,6 @@ fn an_order_without_a_type_is_what_its_prices_say() {
     assert_eq!(kind(r#","stop_price":1"#), "stop");
     assert_eq!(kind(r#","stop_price":1,"limit_price":2"#), "stop_limit");
     assert_eq!(kind(r#","trail_percent":1"#), "trailing_stop");
-    let typed = |default| parse_command(br#"{"action":"place","client_order_id":"b-1","symbol":"A","side":"buy","qty":1}"#, default);
-    assert!(typed(DefaultType::Market).is_ok());
-    assert_eq!(typed(DefaultType::Limit).unwrap_err().reason, "limit_price is missing");
 }
 
 #[test]

@@ -171,11 +171,12 @@ impl Desk {
             Ok(approved) => approved,
             Err(denial) => return self.deny(action, seat, request, Answer::denied_by(action, &denial), now),
         };
+        let ticket = approved.ticket();
         match seat.broker.place(approved) {
             Ok(order) => accepted(action, &order),
             Err(error @ BrokerError::OutcomeUnknown { .. }) => Answer::failed(action, &error),
             Err(error) => {
-                seat.guarded().gate.withdraw(&request.client_order_id);
+                seat.guarded().gate.take_back(&ticket);
                 if !matches!(error, BrokerError::DuplicateClientId(_)) {
                     let change = if matches!(error, BrokerError::Rejected { .. }) { OrderChange::Rejected } else { OrderChange::Denied };
                     self.tell_refused(seat, request, change, error.to_string(), now);
@@ -245,9 +246,10 @@ impl Desk {
             let _passing = seat.pass();
             match seat.check_change(&order, change, &sight, &account, now) {
                 Ok(approved) => {
+                    let ticket = approved.ticket();
                     let modified = seat.broker.modify(key, approved);
                     if modified.as_ref().is_err_and(|error| !matches!(error, BrokerError::OutcomeUnknown { .. })) {
-                        seat.guarded().gate.withdraw_change(&order.request.client_order_id);
+                        seat.guarded().gate.take_back(&ticket);
                     }
                     modified.map(Ok)
                 }

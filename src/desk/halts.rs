@@ -174,8 +174,14 @@ fn cancel_open(seats: &[Arc<Seat>], seat: &Seat, scope: &Scope) -> Vec<CancelOut
 }
 
 fn cancel_of_bot(seat: &Seat, bot: &str) -> Result<Vec<CancelOutcome>, BrokerError> {
-    let open = seat.broker.open_orders()?.into_iter().filter(|order| order.bot() == Some(bot));
-    Ok(open
+    let open = seat.broker.open_orders()?;
+    // By the gate: a leg or a replacement has a name of the venue's.
+    let of_bot: Vec<_> = {
+        let guarded = seat.guarded();
+        open.into_iter().filter(|order| guarded.gate.bot_of_order(order) == Some(bot)).collect()
+    };
+    Ok(of_bot
+        .into_iter()
         .map(|order| {
             let result = seat.broker.cancel(&OrderKey::Venue(order.id.clone()));
             CancelOutcome { order: order.id, client_order_id: order.request.client_order_id, result }

@@ -9,14 +9,14 @@ use parking_lot::Mutex;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::contract::{DefaultType, parse_command};
+use crate::contract::parse_command;
 use crate::events::{AccountRef, Event, EventBus, MarketDataEvent, MarketSight, OrderKey, Subscription, Topics};
 use crate::exchanges::paper::broker::{PaperBroker, PaperSettings};
 use crate::exchanges::paper::models::Latency;
 use crate::exchanges::{Broker, BrokerError, BrokerMetrics, CancelOutcome, Capabilities, Connection};
 use crate::model::{AccountInfo, Balance, Fill, MarketSession, Modification, Order, OrderRequest, OrderStatus, Position, Symbol, Timestamp};
 use crate::observe::Heartbeats;
-use crate::redis::{ControlCommand, Entry};
+use crate::redis::{ControlCommand, Entry, EntryId};
 use crate::risk::{Approved, Gate, Limits};
 use crate::runtime::{Stop, StopKind, Threads, wall_now};
 
@@ -149,7 +149,7 @@ impl Table {
     }
 
     fn tell(&self, text: &str) -> Value {
-        let answer = match parse_command(text.as_bytes(), DefaultType::AsPriced) {
+        let answer = match parse_command(text.as_bytes()) {
             Ok(command) => self.desk.handle(command, wall_now(), false),
             Err(bad) => self.desk.refuse(&bad),
         };
@@ -311,7 +311,7 @@ fn orders_of_a_broker_that_changes_none_are_left_alone() {
 fn a_change_that_was_sent_long_ago_is_not_made() {
     let table = table(Limits::default(), |_| ());
     table.rest("bot-1", 4);
-    let command = parse_command(br#"{"action":"modify","client_order_id":"bot-1","qty":5}"#, DefaultType::AsPriced).unwrap();
+    let command = parse_command(br#"{"action":"modify","client_order_id":"bot-1","qty":5}"#).unwrap();
     let answer = table.desk.handle(command, Timestamp::from_nanos(wall_now().nanos() - 3_600_000_000_000), false);
     assert_eq!(answer.reason.as_deref(), Some("the command was sent 3600 s ago; after 60 s it is not carried out any more"));
 }
@@ -366,10 +366,10 @@ fn workers_answer_count_and_acknowledge_every_entry_whatever_becomes_of_it() {
     let (give, entries) = bounded(8);
     let (stop, threads) = (Stop::new().unwrap(), Threads::new(bounded(64).0));
     let heartbeat = Heartbeats::new().register("desk");
-    let tasks = start_workers(&threads, &table.desk, entries, &out, DefaultType::AsPriced, &stop.token(), heartbeat).unwrap();
+    let tasks = start_workers(&threads, &table.desk, entries, &out, &stop.token(), heartbeat).unwrap();
     let hand = |number: u32, payload: Option<&str>| {
-        let id = format!("{}-{number}", wall_now().millis());
-        give.send(Entry { id: id.clone(), payload: payload.map(|text| text.as_bytes().to_vec()), again: false }).unwrap();
+        let id: EntryId = format!("{}-{number}", wall_now().millis()).parse().unwrap();
+        give.send(Entry { id, payload: payload.map(|text| text.as_bytes().to_vec()), taken: wall_now(), again: false }).unwrap();
         // One after the other: the order in which different workers answer is nobody's promise.
         assert_eq!(acknowledged.recv_timeout(PATIENCE).unwrap(), id);
         published(&said)
@@ -397,8 +397,9 @@ fn workers_answer_count_and_acknowledge_every_entry_whatever_becomes_of_it() {
 
     // Nobody takes answers any more: they are counted as lost, and the entry is acknowledged all the same.
     drop(said);
-    give.send(Entry { id: "8-0".to_owned(), payload: Some(b"nonsense".to_vec()), again: false }).unwrap();
-    assert_eq!(acknowledged.recv_timeout(PATIENCE).unwrap(), "8-0");
+    let last: EntryId = "8-0".parse().unwrap();
+    give.send(Entry { id: last, payload: Some(b"nonsense".to_vec()), taken: wall_now(), again: false }).unwrap();
+    assert_eq!(acknowledged.recv_timeout(PATIENCE).unwrap(), last);
     assert_eq!(stats.answers_dropped.get(), 1);
     stop.stop(StopKind::Shutdown);
     for task in tasks {

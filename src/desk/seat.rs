@@ -3,7 +3,7 @@
 //! Gate and positions stand under one lock: a fill moves from the one to the other in one step, so that a check made in
 //! between counts it once. Must not know how commands arrive or how answers leave.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -12,7 +12,7 @@ use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use rust_decimal::Decimal;
 
 use super::sights::Sights;
-use crate::events::{AccountRef, Event, OrderUpdate};
+use crate::events::{AccountRef, Event, OrderKey, OrderUpdate};
 use crate::exchanges::{Broker, BrokerError, Cached};
 use crate::model::{AccountInfo, ExchangeName, Fill, MarketSession, Modification, Order, OrderRequest, Symbol, Timestamp, VenueOrderId};
 use crate::risk::{Approved, Denial, Gate, Holdings, Sight};
@@ -22,6 +22,14 @@ const ACCOUNT_LIFETIME: Duration = Duration::from_millis(500);
 
 /// Executions that are read at the start, to know what each bot holds.
 const FILLS_READ: usize = 1_000_000;
+
+/// How far back replaced orders are followed to whom the first of them belonged to.
+const GENERATIONS: usize = 64;
+
+/// Whether a name was made by a venue rather than chosen by a bot.
+fn is_uuid(name: &str) -> bool {
+    name.len() == 36 && name.bytes().enumerate().all(|(at, b)| if matches!(at, 8 | 13 | 18 | 23) { b == b'-' } else { b.is_ascii_hexdigit() })
+}
 
 /// Which phase a symbol's market is in.
 pub type SessionOf = Box<dyn Fn(&Symbol, Timestamp) -> MarketSession + Send + Sync>;
@@ -115,12 +123,34 @@ impl Seat {
 
     fn adopt(&self) -> Result<(), BrokerError> {
         let (open, positions) = (self.broker.open_orders()?, self.broker.positions()?);
-        let by_bot = if self.broker.capabilities().fills { positions_by_bot(&self.broker.fills(Timestamp::default(), FILLS_READ)?) } else { BTreeMap::new() };
+        let fills = if self.broker.capabilities().fills { self.broker.fills(Timestamp::default(), FILLS_READ)? } else { Vec::new() };
+        let all = self.with_kin(&open, &fills)?;
         let mut guarded = self.guarded.lock();
         guarded.positions = positions.into_iter().map(|position| (position.symbol, position.quantity)).collect();
         guarded.open = open.iter().map(|order| (order.id.clone(), order.request.symbol.clone())).collect();
-        guarded.gate.adopt(&open, &by_bot);
+        guarded.gate.adopt_with_fills(&all, &fills);
         Ok(())
+    }
+
+    /// Open orders, and those by which it is told whose they and the executions are: what an order hangs on, what it has
+    /// replaced, and what was executed under a name that the venue made.
+    fn with_kin(&self, open: &[Order], fills: &[Fill]) -> Result<Vec<Order>, BrokerError> {
+        let mut known: HashMap<VenueOrderId, Order> = open.iter().map(|order| (order.id.clone(), order.clone())).collect();
+        let relatives = |order: &Order| order.parent.iter().chain(&order.replaces).cloned().collect::<Vec<_>>();
+        let nameless = fills.iter().filter(|fill| fill.client_order_id.bot().is_none() || is_uuid(fill.client_order_id.as_str()));
+        let mut wanted: BTreeSet<VenueOrderId> = nameless.map(|fill| fill.order_id.clone()).chain(open.iter().flat_map(relatives)).collect();
+        for _ in 0..GENERATIONS {
+            wanted.retain(|id| !known.contains_key(id));
+            if wanted.is_empty() {
+                break;
+            }
+            let keys: Vec<OrderKey> = std::mem::take(&mut wanted).into_iter().map(OrderKey::Venue).collect();
+            for order in self.broker.orders(&keys)?.into_iter().flatten() {
+                wanted.extend(relatives(&order));
+                known.insert(order.id.clone(), order);
+            }
+        }
+        Ok(known.into_values().collect())
     }
 
     /// What the broker told: counted before anybody is answered by it.
@@ -191,16 +221,6 @@ impl Seat {
             Event::Market(_) => false,
         }
     }
-}
-
-/// What each bot's orders have bought and sold.
-fn positions_by_bot(fills: &[Fill]) -> BTreeMap<String, BTreeMap<Symbol, Decimal>> {
-    let mut all: BTreeMap<String, BTreeMap<Symbol, Decimal>> = BTreeMap::new();
-    for fill in fills {
-        let Some(bot) = fill.client_order_id.bot() else { continue };
-        *all.entry(bot.to_owned()).or_default().entry(fill.symbol.clone()).or_default() += fill.side.signed(fill.quantity);
-    }
-    all
 }
 
 impl Guarded {

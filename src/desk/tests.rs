@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::*;
-use crate::contract::{DefaultType, parse_command};
+use crate::contract::parse_command;
 use crate::events::{Event, EventBus, MarketDataEvent, MarketSight, Topics};
 use crate::exchanges::Broker;
 use crate::exchanges::paper::broker::{PaperBroker, PaperSettings};
@@ -83,7 +83,7 @@ impl Table {
     }
 
     fn tell_at(&self, text: &str, taken: Timestamp, again: bool) -> Value {
-        let answer = match parse_command(text.as_bytes(), DefaultType::AsPriced) {
+        let answer = match parse_command(text.as_bytes()) {
             Ok(command) => self.desk.handle(command, taken, again),
             Err(bad) => self.desk.refuse(&bad),
         };
@@ -334,4 +334,37 @@ fn an_order_without_a_type_is_what_its_broker_says() {
     assert_eq!(table.buy("b-1", "1")["result"], "accepted");
     let typo = table.tell(r#"{"action":"place","client_order_id":"b-2","symbol":"AAPL","side":"buy","qty":1,"limitprice":"1"}"#);
     assert_eq!(typo["result"], "denied", "{typo}");
+}
+
+fn of_bot(quantity: u32) -> BTreeMap<String, Limits> {
+    BTreeMap::from([("b".to_owned(), limit(|l| l.max_position_size = Some(quantity.into())))])
+}
+
+#[test]
+fn what_a_bot_has_changed_is_still_its_own_and_after_a_restart_too() {
+    let table = table(Limits::default(), of_bot(10));
+    table.tell(r#"{"action":"place","client_order_id":"b-1","symbol":"AAPL","side":"buy","qty":10,"limit_price":"90","time_in_force":"gtc"}"#);
+    table.broker.advance();
+    let changed = table.tell(r#"{"action":"modify","client_order_id":"b-1","limit_price":"101"}"#);
+    assert_eq!(changed["result"], "accepted", "{changed}");
+    table.broker.advance();
+    table.settle();
+    assert_eq!(table.buy("b-2", "1")["config_key"], "risk_limits.max_position_size");
+    table.seats[0].mistrust();
+    table.seats[0].enlist().unwrap();
+    assert_eq!(table.buy("b-3", "1")["config_key"], "risk_limits.max_position_size");
+}
+
+#[test]
+fn the_exits_of_a_bracket_belong_to_the_bot() {
+    let table = table(Limits::default(), of_bot(10));
+    let bracket = r#"{"action":"place","client_order_id":"b-1","symbol":"AAPL","side":"buy","qty":10,"order_class":"bracket","time_in_force":"gtc",
+        "take_profit":{"limit_price":"110"},"stop_loss":{"stop_price":"90"}}"#;
+    assert_eq!(table.tell(bracket)["result"], "accepted");
+    table.broker.advance();
+    table.settle();
+    let halted = table.tell(r#"{"action":"halt","bot":"b","cancel_open":true}"#);
+    assert_eq!(halted["canceled"].as_array().map(Vec::len), Some(2), "{halted}");
+    let usage = table.seats[0].guarded().gate.usage(wall_now());
+    assert_eq!(usage.bots.keys().map(String::as_str).collect::<Vec<_>>(), ["b"]);
 }

@@ -14,7 +14,7 @@ use super::lanes::{OrderItem, OrderSource};
 use super::registry::Instrument;
 use crate::config::RedisSettings;
 use crate::contract::channel::{DESK_GROUP, ORDERS};
-use crate::contract::{DefaultType, OrderSetting, write_order};
+use crate::contract::{OrderSetting, write_order};
 use crate::desk::{Desk, DeskStats, HaltFile, HandOn, Outgoing, Pump, Seat, SessionOf, Sights, Stock, asset_class, start_workers};
 use crate::events::{EventBus, OrderEvent, OrderSummary, OrderUpdate};
 use crate::exchanges::Broker;
@@ -61,7 +61,6 @@ pub struct Surroundings<'a> {
     pub order_lane: Sender<OrderItem>,
     pub heartbeats: &'a Heartbeats,
     pub halts: Arc<HaltFile>,
-    pub default_type: DefaultType,
 }
 
 /// The running order side.
@@ -155,7 +154,7 @@ impl OrderSide {
         let (inbox, entries) = bounded(COMMANDS);
         let (done, finished) = bounded(DONE);
         let out = Outgoing { control: around.control, done, stats: Arc::clone(&stats) };
-        let mut workers = start_workers(around.threads, &desk, entries, &out, around.default_type, &early.token(), around.heartbeats.register("desk"))?;
+        let mut workers = start_workers(around.threads, &desk, entries, &out, &early.token(), around.heartbeats.register("desk"))?;
         let place = StreamPlace { key: ORDERS, group: DESK_GROUP, consumer: "desk", field: "command", kept: KEPT };
         let (redis, token) = (around.redis, early.token());
         workers.push(around.threads.spawn("redis-commands", move || run_entry_reader(redis, place, inbox, finished, token, Arc::new(EntryStats::default())))?);

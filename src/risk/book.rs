@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 
-use super::entry::{Ended, Entry, carried_over};
+use super::entry::{Ended, Entry, Executed, carried_over};
 use crate::events::OrderUpdate;
 use crate::model::{ClientOrderId, Order, OrderRequest, OrderStatus, Side, Symbol, Timestamp, VenueOrderId};
 
@@ -20,19 +20,21 @@ pub(super) type Positions = BTreeMap<Symbol, Decimal>;
 
 #[derive(Debug, Default)]
 pub(super) struct Book {
-    open: BTreeMap<ClientOrderId, Entry>,
-    by_symbol: BTreeMap<Symbol, OfSymbol>,
-    ended: Ended,
+    pub(super) open: BTreeMap<ClientOrderId, Entry>,
+    pub(super) by_symbol: BTreeMap<Symbol, OfSymbol>,
+    pub(super) ended: Ended,
     /// What the venue calls the orders above.
-    names: BTreeMap<VenueOrderId, ClientOrderId>,
+    pub(super) names: BTreeMap<VenueOrderId, ClientOrderId>,
     /// From a leg to the order that it hangs on, as that order lists them.
-    hangs_on: BTreeMap<VenueOrderId, VenueOrderId>,
-    bots: BTreeMap<String, Positions>,
+    pub(super) hangs_on: BTreeMap<VenueOrderId, VenueOrderId>,
+    /// What was executed of orders that nothing else is known of, and is in the positions already.
+    pub(super) executed: BTreeMap<VenueOrderId, Executed>,
+    pub(super) bots: BTreeMap<String, Positions>,
 }
 
 #[derive(Debug, Default)]
-struct OfSymbol {
-    orders: BTreeSet<ClientOrderId>,
+pub(super) struct OfSymbol {
+    pub orders: BTreeSet<ClientOrderId>,
     /// What the caller told last.
     told: Option<Decimal>,
     /// The account's position by the fills.
@@ -72,12 +74,6 @@ impl Book {
     /// the position does not yet.
     pub fn filled(&self, id: &ClientOrderId) -> Decimal {
         self.open.get(id).map_or(Decimal::ZERO, |entry| entry.filled)
-    }
-
-    /// Whose order it is: by its name, or by that of the order that it hangs on or has replaced.
-    pub fn bot(&self, id: &ClientOrderId) -> Option<String> {
-        let known = self.open.get(id).or_else(|| self.ended.get(id)).and_then(|entry| entry.bot.as_deref());
-        known.or(id.bot()).map(str::to_owned)
     }
 
     /// Open orders of a bot, or of everybody. Of two exits that exclude each other one counts, and so does one of an
@@ -143,11 +139,13 @@ impl Book {
     }
 
     /// Counts an order that is about to leave.
-    pub fn approve(&mut self, request: &OrderRequest, quantity: Decimal, told: Decimal, now: Timestamp) {
+    pub fn approve(&mut self, approval: u64, request: &OrderRequest, bot: Option<&str>, quantity: Decimal, told: Decimal, now: Timestamp) {
         if self.by_symbol.len() >= MANY_SYMBOLS {
             self.by_symbol.retain(|_, of| !of.orders.is_empty() || is_recent(of.moved_at, now));
         }
-        self.put(request.client_order_id.clone(), Entry::approved(request, quantity));
+        let mut entry = Entry::new(request, bot.map(Box::from), quantity);
+        entry.approval = Some(approval);
+        self.put(request.client_order_id.clone(), entry);
         if let Some(of) = self.by_symbol.get_mut(&request.symbol) {
             of.told = Some(told);
             of.position.get_or_insert(told);
@@ -155,52 +153,50 @@ impl Book {
     }
 
     /// Counts what an order becomes should a change succeed.
-    pub fn approve_change(&mut self, id: &ClientOrderId, quantity: Decimal) {
+    pub fn approve_change(&mut self, approval: u64, id: &ClientOrderId, quantity: Decimal) {
         if let Some(entry) = self.open.get_mut(id) {
-            entry.change(quantity);
+            entry.change(approval, quantity);
         }
     }
 
-    pub fn withdraw(&mut self, id: &ClientOrderId) {
+    /// An order that the venue has is not withdrawn, though its name was approved again; nor one of another approval, when
+    /// it is said which one is meant.
+    pub fn withdraw(&mut self, id: &ClientOrderId, approval: Option<u64>) {
+        let stands_for = self.open.get(id).and_then(|entry| entry.approval);
+        if stands_for.is_none() || approval.is_some() && approval != stands_for {
+            return;
+        }
         if let Some(entry) = self.take(id) {
             self.forget(&entry);
         }
     }
 
-    pub fn withdraw_change(&mut self, id: &ClientOrderId) {
-        if let Some(entry) = self.open.get_mut(id) {
-            entry.withdraw_change();
-        }
-    }
-
-    /// Forgets everything and counts these.
-    pub fn adopt<'a>(&mut self, open: impl Iterator<Item = &'a Order> + Clone, bots: BTreeMap<String, Positions>) {
-        *self = Book { bots, ..Book::default() };
-        for order in open.clone() {
-            self.list_legs(order);
-        }
-        for order in open.filter(|order| order.status.is_open()) {
-            let (id, mut entry) = (&order.request.client_order_id, self.unseen(order));
-            entry.describe(order);
-            entry.filled = order.filled;
-            self.names.insert(order.id.clone(), id.clone());
-            self.put(id.clone(), entry);
+    /// Of all changes under way that of this approval, or just one of them.
+    pub fn withdraw_change(&mut self, id: &ClientOrderId, approval: Option<u64>) {
+        match (self.open.get_mut(id), approval) {
+            (Some(entry), Some(approval)) => entry.withdraw_change(approval),
+            (Some(entry), None) => entry.withdraw_any_change(),
+            (None, _) => {}
         }
     }
 
     /// Counts an open order of which no update came yet. Until one comes nothing of it counts as filled: executions are
     /// booked when they are observed.
-    pub fn expect(&mut self, order: &Order) {
+    pub fn expect(&mut self, order: &Order, own: Option<&str>) {
         let id = &order.request.client_order_id;
         if order.status.is_open() && !self.is_open(id) && self.ended.get(id).is_none() {
-            let mut entry = self.unseen(order);
+            let mut entry = self.unseen(order, own);
             entry.describe(order);
             entry.venue = None;
             self.put(id.clone(), entry);
         }
+        if let Some(entry) = self.open.get_mut(id).filter(|entry| entry.venue.is_none()) {
+            entry.expected_as = Some(order.id.clone());
+        }
     }
 
-    pub fn observe(&mut self, update: &OrderUpdate) {
+    /// `own` is the bot that the order's name says.
+    pub fn observe(&mut self, update: &OrderUpdate, own: Option<&str>) {
         let order = &*update.order;
         let id = &order.request.client_order_id;
         if self.is_of_another(order) {
@@ -210,28 +206,47 @@ impl Book {
         if !self.is_open(id)
             && let Some(entry) = self.ended.get_mut(id)
         {
+            entry.list_legs(order);
             let (more, bot) = (entry.fill(update), entry.bot.clone());
-            return self.book(update, bot.as_deref(), more);
+            self.book(update, bot.as_deref(), more);
+            return self.bequeath(order, bot.as_deref());
         }
-        let mut entry = self.take(id).unwrap_or_else(|| self.unseen(order));
+        let executed = self.executed.remove(&order.id);
+        let mut entry = self.take(id).unwrap_or_else(|| self.unseen(order, own));
+        if let Some(executed) = &executed {
+            entry.bot.clone_from(&executed.bot);
+        }
         if let Some(old) = entry.venue.take_if(|known| *known != order.id) {
             self.names.remove(&old);
             if order.replaces == Some(old) {
                 entry.replaced_by(update);
             }
-        } else if let Some(predecessor) = self.predecessor(order).filter(|_| !self.names.contains_key(&order.id)) {
-            entry.filled = carried_over(update, predecessor);
+        } else if !self.names.contains_key(&order.id) {
+            let executed = executed.unwrap_or_default();
+            let carried = self.predecessor_filled(order).map_or(Decimal::ZERO, |predecessor| carried_over(update, predecessor, &executed));
+            entry.count(&executed, carried);
         }
-        entry.bot = entry.bot.or_else(|| self.inherited_bot(order));
+        if let Some(bot) = self.inherited_bot(order).map(Box::from) {
+            entry.bot = self.assign(&entry, bot);
+        }
         self.hand_over(order);
         entry.describe(order);
         entry.answered(update);
+        if order.id.as_str() != id.as_str() {
+            entry.approval = None;
+        }
         let more = entry.fill(update);
-        self.book(update, entry.bot.clone().as_deref(), more);
+        let bot = entry.bot.clone();
+        self.book(update, bot.as_deref(), more);
         self.names.insert(order.id.clone(), id.clone());
         let next = order.replaced_by.clone().filter(|next| order.status == OrderStatus::Replaced && !self.names.contains_key(next));
         entry.awaits = entry.awaits.or(next);
-        if order.status.is_open() || entry.awaits.is_some() { self.put(id.clone(), entry) } else { self.end(id, entry) }
+        if order.status.is_open() || entry.awaits.is_some() {
+            self.put(id.clone(), entry)
+        } else {
+            self.end(id, entry)
+        }
+        self.bequeath(order, bot.as_deref());
     }
 
     /// Late news of the order that the one of this name took the place of, or the end of an attempt to use its name
@@ -255,17 +270,8 @@ impl Book {
         }
     }
 
-    fn unseen(&self, order: &Order) -> Entry {
-        let mut entry = Entry::approved(&order.request, Decimal::ZERO);
-        entry.bot = entry.bot.or_else(|| self.inherited_bot(order));
-        entry
-    }
-
-    /// What hangs on an order of a bot or takes its place is that bot's, whatever the venue called it.
-    fn inherited_bot(&self, order: &Order) -> Option<Box<str>> {
-        let parent = order.parent.as_ref().or_else(|| self.hangs_on.get(&order.id));
-        let kin = parent.and_then(|parent| self.named(parent)).or_else(|| self.predecessor(order))?;
-        kin.bot.clone()
+    fn unseen(&self, order: &Order, own: Option<&str>) -> Entry {
+        Entry::new(&order.request, self.inherited_bot(order).or(own).map(Box::from), Decimal::ZERO)
     }
 
     fn book(&mut self, update: &OrderUpdate, bot: Option<&str>, more: Decimal) {
@@ -282,22 +288,12 @@ impl Book {
         of.moved_at = of.moved_at.max(Some(update.at));
         of.differs_since = None;
         if let Some(bot) = bot {
-            let positions = self.bots.entry(bot.to_owned()).or_default();
-            let position = positions.entry(request.symbol.clone()).or_default();
-            *position = position.saturating_add(change);
-            if position.is_zero() {
-                positions.remove(&request.symbol);
-            }
-            if positions.is_empty() {
-                self.bots.remove(bot);
-            }
+            self.move_position(bot, &request.symbol, change);
         }
     }
 
-    fn list_legs(&mut self, order: &Order) {
-        if order.status.is_open() || self.names.contains_key(&order.id) {
-            self.hangs_on.extend(order.legs.iter().map(|leg| (leg.clone(), order.id.clone())));
-        }
+    pub(super) fn list_legs(&mut self, order: &Order) {
+        self.hangs_on.extend(order.legs.iter().map(|leg| (leg.clone(), order.id.clone())));
     }
 
     fn take(&mut self, id: &ClientOrderId) -> Option<Entry> {
@@ -308,12 +304,12 @@ impl Book {
         Some(entry)
     }
 
-    fn put(&mut self, id: ClientOrderId, entry: Entry) {
+    pub(super) fn put(&mut self, id: ClientOrderId, entry: Entry) {
         self.by_symbol.entry(entry.symbol.clone()).or_default().orders.insert(id.clone());
         self.open.insert(id, entry);
     }
 
-    fn end(&mut self, id: &ClientOrderId, entry: Entry) {
+    pub(super) fn end(&mut self, id: &ClientOrderId, entry: Entry) {
         if let Some(forgotten) = self.ended.put(id.clone(), entry) {
             self.forget(&forgotten);
         }
@@ -332,11 +328,6 @@ impl Book {
         entries.filter(move |entry| entry.side == side && entry.is_of(bot))
     }
 
-    fn named(&self, venue: &VenueOrderId) -> Option<&Entry> {
-        let id = self.names.get(venue)?;
-        self.open.get(id).or_else(|| self.ended.get(id))
-    }
-
     /// The order that this one replaces: by its own word, or because that one waits for it.
     fn predecessor_id(&self, order: &Order) -> Option<&ClientOrderId> {
         if let Some(old) = &order.replaces {
@@ -346,9 +337,14 @@ impl Book {
         of.orders.iter().find(|id| self.open.get(*id).is_some_and(|entry| entry.awaits.as_ref() == Some(&order.id)))
     }
 
-    fn predecessor(&self, order: &Order) -> Option<&Entry> {
+    pub(super) fn predecessor(&self, order: &Order) -> Option<&Entry> {
         let id = self.predecessor_id(order)?;
         self.open.get(id).or_else(|| self.ended.get(id))
+    }
+
+    fn predecessor_filled(&self, order: &Order) -> Option<Decimal> {
+        let counted = || self.executed.get(order.replaces.as_ref()?).map(|executed| executed.units);
+        self.predecessor(order).map(|entry| entry.filled).or_else(counted)
     }
 
     fn parent<'a>(&'a self, entry: &'a Entry) -> Option<&'a VenueOrderId> {

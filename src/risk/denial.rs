@@ -13,6 +13,8 @@ pub enum Rule {
     ReduceOnly,
     /// The client order id names an order that is open already.
     DuplicateId,
+    /// The new name of an order names another bot than the one that the order belongs to.
+    ForeignName,
     AllowedSymbols,
     MarketClosed,
     /// The price is too old, or there never was one.
@@ -29,10 +31,11 @@ pub enum Rule {
 }
 
 impl Rule {
-    pub const ALL: [Rule; 14] = [
+    pub const ALL: [Rule; 15] = [
         Rule::Halted,
         Rule::ReduceOnly,
         Rule::DuplicateId,
+        Rule::ForeignName,
         Rule::AllowedSymbols,
         Rule::MarketClosed,
         Rule::StalePrice,
@@ -49,7 +52,7 @@ impl Rule {
     /// The setting that decides; empty where none does.
     pub fn config_key(self) -> &'static str {
         match self {
-            Rule::Halted | Rule::ReduceOnly | Rule::DuplicateId | Rule::NoPrice => "",
+            Rule::Halted | Rule::ReduceOnly | Rule::DuplicateId | Rule::ForeignName | Rule::NoPrice => "",
             Rule::AllowedSymbols => "risk_limits.allowed_symbols",
             Rule::MarketClosed => "risk_limits.require_open_market",
             Rule::StalePrice => "risk_limits.max_price_age",
@@ -68,6 +71,7 @@ impl Rule {
             Rule::Halted => "halted",
             Rule::ReduceOnly => "reduce_only",
             Rule::DuplicateId => "duplicate_id",
+            Rule::ForeignName => "foreign_name",
             Rule::AllowedSymbols => "allowed_symbols",
             Rule::MarketClosed => "market_closed",
             Rule::StalePrice => "stale_price",

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rust_decimal::Decimal;
 
-use super::approved::Approved;
+use super::approved::{Approved, Ticket};
 use super::book::{Book, Range};
 use super::denial::{Denial, Measure, Rule};
 use super::halt::{HaltBook, HaltMode, HaltRecord, HaltScope};
@@ -15,33 +15,22 @@ use super::limits::{Holdings, Limits, Sight};
 use super::protect::protect;
 use super::rate::Rates;
 use super::rules::{Scope, units};
+use super::sender::sender;
+use super::usage::{BotUsage, Usage};
 use crate::events::{AccountRef, OrderUpdate};
-use crate::model::{ClientOrderId, Modification, Order, OrderClass, OrderPrice, OrderRequest, OrderType, Percent, Side, Size, Symbol, Timestamp, Trail};
+use crate::model::{
+    ClientOrderId, Fill, MarketSession, Modification, Order, OrderClass, OrderPrice, OrderRequest, OrderType, Percent, Side, Size, Symbol, Timestamp, Trail,
+    VenueOrderId,
+};
 
 /// How old a quote may be that protects a market order, where no `max_price_age` says it.
 const FRESH: Duration = Duration::from_secs(60);
 const MAX_SLIPPAGE: &str = "trading.max_slippage";
 
-/// What is used of the limits, for status pages.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Usage {
-    pub open_orders: u32,
-    pub orders_last_minute: u32,
-    pub bots: BTreeMap<String, BotUsage>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct BotUsage {
-    pub open_orders: u32,
-    pub orders_last_minute: u32,
-    /// What its orders have bought and sold.
-    pub positions: BTreeMap<Symbol, Decimal>,
-}
-
 /// The check of one account. There is none for a cancel: it can only make a risk smaller, and always passes.
 ///
-/// Which bot an order belongs to is said by its client order id; one without a bot is held to the account's limits
-/// alone. The rules look at, in this order: the name, halts, the symbol, the market, the price, the loss of the day,
+/// An order belongs to the bot of the order that it hangs on or has replaced, or else to the one that its client order id
+/// names; one without a bot is held to the account's limits alone. The rules look at, in this order: the name, halts, the symbol, the market, the price, the loss of the day,
 /// the order by itself, the position, open orders, the rate. Within each the account comes before the bot.
 #[derive(Debug, Default)]
 pub struct Gate {
@@ -51,6 +40,7 @@ pub struct Gate {
     halts: HaltBook,
     book: Book,
     rates: Rates,
+    approvals: u64,
 }
 
 /// What is asked for, and what the check was told.
@@ -74,16 +64,24 @@ impl Gate {
         self
     }
 
-    /// Whether an order may leave. On approval it is counted at once, until [`Gate::observe`] or [`Gate::withdraw`]
+    /// Whether an order may leave. On approval it is counted at once, until [`Gate::observe`] or [`Gate::take_back`]
     /// says what became of it. What is approved may differ from what was asked: see [`protect`].
     pub fn check(&mut self, request: OrderRequest, sight: &Sight, holdings: &Holdings, now: Timestamp) -> Result<Approved<OrderRequest>, Denial> {
         let id = request.client_order_id.clone();
         self.unused(&id)?;
-        let case = Case { bot: id.bot(), changes: None, sight, holdings, now };
+        let bot = self.sender(&id);
+        let case = Case { bot, changes: None, sight, holdings, now };
         let (request, quantity) = self.examine(request, &case)?;
-        self.book.approve(&request, quantity, holdings.position, now);
-        self.rates.add(id.bot(), now);
-        Ok(Approved::new(request))
+        let ticket = self.ticket(&id);
+        self.book.approve(ticket.number, &request, bot, quantity, holdings.position, now);
+        self.rates.add(bot, now);
+        Ok(Approved::new(request, ticket))
+    }
+
+    /// Why no price and no position could let this order leave; `None` when they decide. Counts nothing, and does not
+    /// take the place of [`Gate::check`]: who would have to wait for prices need not wait for these.
+    pub fn refuses_outright(&self, request: &OrderRequest, now: Timestamp) -> Option<Denial> {
+        self.outright(request, now).err()
     }
 
     /// Whether `order` may become what `change` says. Until the venue has answered, the larger of both counts. An order
@@ -100,35 +98,69 @@ impl Gate {
         if let Some(new) = change.client_order_id.as_ref().filter(|new| *new != id) {
             self.unused(new)?;
         }
-        self.book.expect(order);
-        let bot = self.book.bot(id);
+        self.book.expect(order, self.sender(id));
+        let bot = self.book.bot(id).or(self.sender(id)).map(str::to_owned);
+        if let Some(new) = change.client_order_id.as_ref().filter(|new| *new != id) {
+            self.own_name(id, bot.as_deref(), new)?;
+        }
         let case = Case { bot: bot.as_deref(), changes: Some((id, self.book.filled(id))), sight, holdings, now };
         let (_, quantity) = self.examine(changed(&order.request, &change), &case)?;
-        self.book.approve_change(id, quantity);
+        let ticket = self.ticket(id);
+        self.book.approve_change(ticket.number, id, quantity);
         self.rates.add(bot.as_deref(), now);
-        Ok(Approved::new(change))
+        Ok(Approved::new(change, ticket))
     }
 
     /// Something happened to an order, placed through this gate or not. The same again changes nothing. What we denied
-    /// ourselves was never counted: who gives up an approved order says so with [`Gate::withdraw`].
+    /// ourselves was never counted: who gives up an approved order says so with [`Gate::take_back`].
     pub fn observe(&mut self, update: &OrderUpdate) {
-        self.book.observe(update);
+        self.book.observe(update, sender(&update.order.request.client_order_id, &self.bot_limits, &self.halts));
     }
 
-    /// The venue never took this approved order. It stays in the rate: whoever sends and fails in a loop is stopped.
+    /// The venue never took what was approved with this ticket, an order or a change. It stays in the rate: whoever sends
+    /// and fails in a loop is stopped. An order that the venue turns out to have stays as well.
+    pub fn take_back(&mut self, ticket: &Ticket) {
+        self.book.withdraw(&ticket.order, Some(ticket.number));
+        self.book.withdraw_change(&ticket.order, Some(ticket.number));
+    }
+
+    /// The same by the name of an approved order. An order of this name that the venue has is left alone.
     pub fn withdraw(&mut self, id: &ClientOrderId) {
-        self.book.withdraw(id);
+        self.book.withdraw(id, None);
     }
 
-    /// The venue never took the approved change of this order.
+    /// The venue never took a change of this order, and it cannot be said which: of several under way the one that counts
+    /// least is given up. Who has the ticket uses [`Gate::take_back`].
     pub fn withdraw_change(&mut self, id: &ClientOrderId) {
-        self.book.withdraw_change(id);
+        self.book.withdraw_change(id, None);
     }
 
     /// At the start, before anything is checked: counts what is open already, and what the orders of each bot have
-    /// bought and sold so far. Whatever was counted before is forgotten, but for the rate.
-    pub fn adopt(&mut self, open: &[Order], positions_by_bot: &BTreeMap<String, BTreeMap<Symbol, Decimal>>) {
-        self.book.adopt(open.iter(), positions_by_bot.clone());
+    /// bought and sold so far, as the caller has added it up. Whatever was counted before is forgotten, but for the rate
+    /// and for which order is whose.
+    pub fn adopt(&mut self, orders: &[Order], positions_by_bot: &BTreeMap<String, BTreeMap<Symbol, Decimal>>) {
+        let own = |id: &ClientOrderId| sender(id, &self.bot_limits, &self.halts).map(Box::from);
+        self.book.adopt(orders, positions_by_bot.clone(), &own);
+    }
+
+    /// The same from the venue's executions, read after the orders. Beside what is open `orders` should have what those
+    /// hang on or have replaced, and the ended orders of executions whose names were made up by the venue: by these the
+    /// gate tells which bot a leg or a replacement belongs to. News of anything that is in here change nothing.
+    pub fn adopt_with_fills(&mut self, orders: &[Order], fills: &[Fill]) {
+        let own = |id: &ClientOrderId| sender(id, &self.bot_limits, &self.halts).map(Box::from);
+        self.book.adopt_with_fills(orders, fills, &own);
+    }
+
+    /// Whose order this is, legs and replacements included. `None` for one of no bot, and for one of which nothing was
+    /// heard yet.
+    pub fn bot_of(&self, order: &VenueOrderId) -> Option<&str> {
+        self.book.bot_of(order)
+    }
+
+    /// The same for an order of which the gate may not have heard.
+    pub fn bot_of_order<'a>(&'a self, order: &'a Order) -> Option<&'a str> {
+        let id = &order.request.client_order_id;
+        self.book.bot_of(&order.id).or_else(|| self.book.inherited_bot(order)).or_else(|| self.book.bot(id)).or_else(|| self.sender(id))
     }
 
     pub fn halts(&self) -> &HaltBook {
@@ -164,6 +196,44 @@ impl Gate {
         }
     }
 
+    fn sender<'a>(&self, id: &'a ClientOrderId) -> Option<&'a str> {
+        sender(id, &self.bot_limits, &self.halts)
+    }
+
+    fn ticket(&mut self, order: &ClientOrderId) -> Ticket {
+        self.approvals += 1;
+        Ticket { order: order.clone(), number: self.approvals }
+    }
+
+    fn scopes<'a>(&'a self, bot: Option<&'a str>) -> impl Iterator<Item = Scope<'a>> + Clone {
+        let of_bot = bot.and_then(|bot| Some(Scope { bot: Some(bot), limits: self.bot_limits.get(bot)? }));
+        [Scope { bot: None, limits: &self.limits }].into_iter().chain(of_bot)
+    }
+
+    /// What needs no price, or whatever the price could only make worse.
+    fn outright(&self, request: &OrderRequest, now: Timestamp) -> Result<(), Denial> {
+        let bot = self.sender(&request.client_order_id);
+        let (scopes, blind) = (self.scopes(bot), Sight::blind(MarketSession::Closed));
+        self.unused(&request.client_order_id)?;
+        self.halted(bot)?;
+        scopes.clone().try_for_each(|scope| scope.symbol(&request.symbol))?;
+        if let (Some(halt), Some(why)) = (self.halts.concerning(self.of.as_ref(), bot).next(), takes_back(request)) {
+            return Err(reduced_by(halt, &why, None));
+        }
+        if units(request, &blind).is_some() {
+            scopes.clone().try_for_each(|scope| scope.quantity(request, &blind))?;
+        }
+        scopes.clone().try_for_each(|scope| scope.open_orders(|| self.book.open_orders(scope.bot)))?;
+        scopes.clone().try_for_each(|scope| scope.rate(|| self.rates.count(scope.bot, now)))
+    }
+
+    fn own_name(&self, id: &ClientOrderId, bot: Option<&str>, new: &ClientOrderId) -> Result<(), Denial> {
+        let Some(named) = self.sender(new).filter(|named| Some(*named) != bot) else { return Ok(()) };
+        let owner = bot.map_or_else(|| "no bot".to_owned(), |bot| format!("the bot {bot}"));
+        let reason = format!("the order {id} belongs to {owner}, and {new} would be a name of the bot {named}; a changed order stays with its bot");
+        Err(Denial { rule: Rule::ForeignName, reason, config_key: "", bot: bot.map(str::to_owned), measure: None })
+    }
+
     fn unused(&self, id: &ClientOrderId) -> Result<(), Denial> {
         if !self.book.is_open(id) {
             return Ok(());
@@ -176,8 +246,7 @@ impl Gate {
     fn examine(&mut self, request: OrderRequest, case: &Case<'_>) -> Result<(OrderRequest, Decimal), Denial> {
         let position = self.book.settle(&request.symbol, case.holdings.position, case.now);
         let this = &*self;
-        let of_bot = case.bot.and_then(|bot| Some(Scope { bot: Some(bot), limits: this.bot_limits.get(bot)? }));
-        let scopes = || [Scope { bot: None, limits: &this.limits }].into_iter().chain(of_bot);
+        let scopes = || this.scopes(case.bot);
 
         this.halted(case.bot)?;
         scopes().try_for_each(|scope| scope.symbol(&request.symbol))?;
@@ -236,8 +305,7 @@ impl Gate {
         for halt in self.halts.concerning(self.of.as_ref(), case.bot) {
             let bot = halted_bot(halt);
             if let Some((why, measure)) = too_much(bot.as_deref()) {
-                let reason = format!("{halt}; until it is resumed positions may only be reduced: {why}");
-                return Err(Denial { rule: Rule::ReduceOnly, reason, config_key: "", bot, measure });
+                return Err(reduced_by(halt, &why, measure));
             }
         }
         let loss = case.holdings.equity_at_open.saturating_sub(case.holdings.equity);
@@ -265,6 +333,11 @@ fn halted_bot(halt: &HaltRecord) -> Option<String> {
     }
 }
 
+fn reduced_by(halt: &HaltRecord, why: &str, measure: Option<Measure>) -> Denial {
+    let reason = format!("{halt}; until it is resumed positions may only be reduced: {why}");
+    Denial { rule: Rule::ReduceOnly, reason, config_key: "", bot: halted_bot(halt), measure }
+}
+
 fn protected(request: OrderRequest, scope: &Scope<'_>, case: &Case<'_>) -> Result<OrderRequest, Denial> {
     let Some(max_slippage) = scope.limits.max_slippage.filter(|_| request.kind == OrderType::Market) else { return Ok(request) };
     let (symbol, side) = (request.symbol.clone(), request.side);
@@ -282,8 +355,8 @@ fn too_much(request: &OrderRequest, asked: Option<Decimal>, position: Decimal, s
     let Some(asked) = asked else {
         return Some((format!("no price of {symbol} is known to tell how much this order would reduce"), None));
     };
-    if matches!(request.class, OrderClass::Bracket { .. } | OrderClass::Oto { .. }) {
-        return Some(("the exits of this order would take back what it reduces".to_owned(), None));
+    if let Some(why) = takes_back(request) {
+        return Some((why, None));
     }
     let held = side.opposite().signed(position).max(Decimal::ZERO);
     let room = held.saturating_sub(spoken_for).max(Decimal::ZERO);
@@ -300,6 +373,11 @@ fn too_much(request: &OrderRequest, asked: Option<Decimal>, position: Decimal, s
         measure.used
     );
     Some((why, Some(measure)))
+}
+
+fn takes_back(request: &OrderRequest) -> Option<String> {
+    let with_exits = matches!(request.class, OrderClass::Bracket { .. } | OrderClass::Oto { .. });
+    with_exits.then(|| "the exits of this order would take back what it reduces".to_owned())
 }
 
 /// The order as it would stand. What does not fit its kind is left to the venue to refuse.

@@ -85,10 +85,10 @@ pub(super) fn client_order_id(command: &DeskCommand) -> Option<&ClientOrderId> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::contract::{DefaultType, parse_command};
+    use crate::contract::parse_command;
 
     fn lane(fields: &str) -> (Lane, String) {
-        let command = parse_command(format!("{{{fields}}}").as_bytes(), DefaultType::AsPriced).unwrap();
+        let command = parse_command(format!("{{{fields}}}").as_bytes()).unwrap();
         let (lane, key) = lane_of(&command);
         (lane, key.into_owned())
     }

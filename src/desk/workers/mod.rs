@@ -28,7 +28,7 @@ use self::lane::{Lane, client_order_id, lane_of};
 use super::answer::{Answer, Verdict};
 use super::desk::Desk;
 use crate::contract::channel::REPLIES;
-use crate::contract::{BadCommand, DefaultType, DeskCommand, parse_command};
+use crate::contract::{BadCommand, DeskCommand, parse_command};
 use crate::model::Timestamp;
 use crate::observe::{Counter, Heartbeat, Histogram};
 use crate::redis::{ControlCommand, Entry, EntryId};
@@ -92,11 +92,10 @@ pub fn start_workers(
     desk: &Arc<Desk>,
     entries: Receiver<Entry>,
     out: &Outgoing,
-    default_type: DefaultType,
     token: &StopToken,
     heartbeat: Heartbeat,
 ) -> io::Result<Vec<Task<()>>> {
-    start(threads, desk, entries, out, default_type, token, heartbeat)
+    start(threads, desk, entries, out, token, heartbeat)
 }
 
 fn start<S: Serve>(
@@ -104,7 +103,6 @@ fn start<S: Serve>(
     desk: &Arc<S>,
     entries: Receiver<Entry>,
     out: &Outgoing,
-    default_type: DefaultType,
     token: &StopToken,
     heartbeat: Heartbeat,
 ) -> io::Result<Vec<Task<()>>> {
@@ -122,7 +120,7 @@ fn start<S: Serve>(
         }
         pools.push(Pool { backlog: Backlog::new(Room { each: OF_ONE_BOT, all }), idle: workers, work });
     }
-    let dispatcher = Dispatcher { desk: Arc::clone(desk), pools, out: out.clone(), default_type };
+    let dispatcher = Dispatcher { desk: Arc::clone(desk), pools, out: out.clone() };
     let token = token.clone();
     tasks.push(threads.spawn("desk", move || dispatcher.run(&entries, &finished, &token, &heartbeat))?);
     Ok(tasks)
@@ -228,7 +226,6 @@ struct Dispatcher<S> {
     /// In the order of [`Lane::ALL`].
     pools: Vec<Pool>,
     out: Outgoing,
-    default_type: DefaultType,
 }
 
 impl<S: Serve> Dispatcher<S> {
@@ -258,7 +255,7 @@ impl<S: Serve> Dispatcher<S> {
 
     fn dispatch(&mut self, entry: Entry) {
         let Entry { id, payload, taken, again } = entry;
-        let command = match parse_command(payload.as_deref().unwrap_or_default(), self.default_type) {
+        let command = match parse_command(payload.as_deref().unwrap_or_default()) {
             Ok(command) => command,
             Err(bad) => {
                 self.out.stats.malformed.add(1);

@@ -62,7 +62,7 @@ fn table(answers: usize) -> Table {
     let stats = Arc::<DeskStats>::default();
     let out = Outgoing { control, done: tell, stats: Arc::clone(&stats) };
     let (stop, threads) = (Stop::new().unwrap(), Threads::new(bounded(64).0));
-    let tasks = start(&threads, &stub, inbox, &out, DefaultType::AsPriced, &stop.token(), Heartbeats::new().register("desk")).unwrap();
+    let tasks = start(&threads, &stub, inbox, &out, &stop.token(), Heartbeats::new().register("desk")).unwrap();
     Table { entries, begun, let_go, answers, done, stats, stub, stop, tasks, next: std::cell::Cell::new(1) }
 }
 
@@ -235,7 +235,7 @@ fn what_a_worker_was_given_at_the_stop_is_not_begun() {
     let stop = Stop::new().unwrap();
     let out = Outgoing { control, done: tell, stats: Arc::default() };
     let worker = Worker { desk: stub, jobs, out, token: stop.token(), finish, lane: Lane::Orders };
-    let command = parse_command(format!("{{{}}}", place("b-1", "AAPL")).as_bytes(), DefaultType::AsPriced).unwrap();
+    let command = parse_command(format!("{{{}}}", place("b-1", "AAPL")).as_bytes()).unwrap();
     let work = Work::Carry { command: Box::new(command), taken: wall_now(), again: false };
     give.send(("b".into(), Job { id: "1-0".parse().unwrap(), reply_to: None, work })).unwrap();
     stop.stop(StopKind::Shutdown);

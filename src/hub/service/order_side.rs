@@ -5,7 +5,6 @@ use std::sync::Arc;
 use crossbeam_channel::bounded;
 
 use super::{AlpacaBroker, HubError};
-use crate::contract::DefaultType;
 use crate::contract::channel::HALT;
 use crate::desk::HaltFile;
 use crate::hub::brokers::{HELD_FOR, OrderSide, Surroundings};
@@ -28,7 +27,6 @@ impl AlpacaBroker {
             order_lane,
             heartbeats: &self.heartbeats,
             halts: Arc::new(HaltFile::open(self.config.data_dir.join("halts.json"))?),
-            default_type: DefaultType::AsPriced,
         };
         let (side, stock) = OrderSide::start(employed, &self.bus, around)?;
         self.order_side = Some(side);

@@ -1,6 +1,9 @@
+mod adopted;
 mod boundaries;
 mod counting;
 mod halts;
+mod kin;
+mod outright;
 mod protect;
 mod race;
 mod random;

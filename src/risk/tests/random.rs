@@ -1,10 +1,11 @@
 //! Whatever happens in whatever order: what is held and what may still be filled never exceeds the limit.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::VenueOrderId;
 
 const LIMIT: u32 = 100;
 const BOT_LIMIT: u32 = 70;
@@ -16,6 +17,10 @@ struct World {
     orders: Vec<Order>,
     underway: VecDeque<OrderUpdate>,
     heard: Vec<OrderUpdate>,
+    fills: Vec<Fill>,
+    /// The orders of the bot that has limits of its own, and what they have filled.
+    ours: BTreeSet<VenueOrderId>,
+    ours_filled: Decimal,
     /// One a second.
     positions: Vec<Decimal>,
     now: i64,
@@ -25,7 +30,18 @@ struct World {
 impl World {
     fn new() -> World {
         let gate = gate_with_bot(size_limit(&LIMIT.to_string()), "a", size_limit(&BOT_LIMIT.to_string()));
-        World { gate, orders: Vec::new(), underway: VecDeque::new(), heard: Vec::new(), positions: vec![Decimal::ZERO], now: 0, serial: 0 }
+        World {
+            gate,
+            orders: Vec::new(),
+            underway: VecDeque::new(),
+            heard: Vec::new(),
+            fills: Vec::new(),
+            ours: BTreeSet::new(),
+            ours_filled: Decimal::ZERO,
+            positions: vec![Decimal::ZERO],
+            now: 0,
+            serial: 0,
+        }
     }
 
     fn tell(&mut self, update: OrderUpdate) {
@@ -47,6 +63,12 @@ impl World {
         format!("{bot}-{}", self.serial)
     }
 
+    /// It looks as if it began with the name of a bot.
+    fn name_of_venue(&mut self) -> String {
+        self.serial += 1;
+        format!("{:08x}-7476-46c2-aad8-a8b211c19b26", self.serial)
+    }
+
     fn open_order(&self, pick: usize) -> Option<usize> {
         let open: Vec<usize> = (0..self.orders.len()).filter(|n| self.orders[*n].status.is_open()).collect();
         open.get(pick % open.len().max(1)).copied()
@@ -63,8 +85,12 @@ impl World {
         if never_arrives {
             return self.gate.withdraw(&request.client_order_id);
         }
-        self.orders.push(placed(&request));
-        self.tell(open(&placed(&request)));
+        let order = placed(&request);
+        if order.bot() == Some("a") {
+            self.ours.insert(order.id.clone());
+        }
+        self.tell(open(&order));
+        self.orders.push(order);
     }
 
     fn fill(&mut self, pick: usize, units: u32) {
@@ -80,9 +106,14 @@ impl World {
         *self.positions.last_mut().unwrap() = after;
         let filled = order.filled.to_string();
         let mut update = update(&order, change, order.status, &filled);
+        let executed = execution(&order, change, order.status, &filled, &units.to_string(), &after.to_string());
+        self.fills.extend(executed.fill.clone().map(|fill| Fill { at: at(self.now), ..fill }));
+        if self.ours.contains(&order.id) {
+            self.ours_filled += order.request.side.signed(units);
+        }
         // Some venues tell the position with the execution, others do not.
         if pick.is_multiple_of(2) {
-            update = execution(&order, change, order.status, &filled, &units.to_string(), &after.to_string());
+            update = OrderUpdate { fill: self.fills.last().cloned(), ..executed };
         }
         self.tell(update);
     }
@@ -106,13 +137,16 @@ impl World {
         if refused {
             return self.tell(update(&old, OrderChange::ReplaceRejected, old.status, &old.filled.to_string()));
         }
-        let id = if pick.is_multiple_of(2) { self.name("b") } else { format!("by the venue {}", self.name("x")) };
+        let id = if pick.is_multiple_of(2) { self.name("b") } else { self.name_of_venue() };
         let carried = if pick.is_multiple_of(3) { old.filled } else { Decimal::ZERO };
         let quantity = units - old.filled + carried;
         let new = Order { replaces: Some(old.id.clone()), filled: carried, ..placed(&order_of(&id, old.request.side, &quantity.to_string(), limit("100"))) };
         let old = Order { replaced_by: Some(new.id.clone()), status: OrderStatus::Replaced, ..old };
         self.orders[n] = old.clone();
         self.orders.push(new.clone());
+        if self.ours.contains(&old.id) {
+            self.ours.insert(new.id.clone());
+        }
         let mut news = [
             update(&old, OrderChange::Replaced, OrderStatus::Replaced, &old.filled.to_string()),
             update(&new, OrderChange::New, OrderStatus::New, &carried.to_string()),
@@ -136,6 +170,16 @@ impl World {
         }
     }
 
+    /// All is read anew; news that are on their way will be old ones.
+    fn begin_again(&mut self, pick: usize) {
+        if pick.is_multiple_of(2) {
+            let bot_limits = BTreeMap::from([("a".to_owned(), size_limit(&BOT_LIMIT.to_string()))]);
+            self.gate = Gate::new(size_limit(&LIMIT.to_string()), bot_limits).for_account(of());
+        }
+        self.gate.adopt_with_fills(&self.orders, &self.fills);
+        self.positions = vec![self.position()];
+    }
+
     fn step(&mut self, (what, pick, units): (u8, usize, u32)) {
         match what {
             0..=5 => self.place(pick, units, what == 0),
@@ -143,6 +187,7 @@ impl World {
             10 => self.cancel(pick),
             11 | 12 => self.change(pick, units, what == 11),
             13..=18 => self.hear(),
+            19 if pick.is_multiple_of(3) => self.begin_again(pick / 3),
             _ => self.hear_again(pick),
         }
         // News are never later than the half minute for which the gate doubts what it is told.
@@ -155,8 +200,16 @@ impl World {
 
     /// The furthest that the account can get on one side.
     fn furthest(&self, side: Side) -> Decimal {
+        side.signed(self.position()) + self.remaining(side, |_| true)
+    }
+
+    fn furthest_of_ours(&self, side: Side) -> Decimal {
+        side.signed(self.ours_filled) + self.remaining(side, |order| self.ours.contains(&order.id))
+    }
+
+    fn remaining(&self, side: Side, counted: impl Fn(&Order) -> bool) -> Decimal {
         let open = self.orders.iter().filter(|order| order.status.is_open() && order.request.side == side);
-        side.signed(self.position()) + open.filter_map(Order::remaining).sum::<Decimal>()
+        open.filter(|order| counted(order)).filter_map(Order::remaining).sum()
     }
 }
 
@@ -169,6 +222,7 @@ proptest! {
             world.step(step);
             for side in [Side::Buy, Side::Sell] {
                 prop_assert!(world.furthest(side) <= LIMIT.into(), "{side:?} could come to {} after {step:?}", world.furthest(side));
+                prop_assert!(world.furthest_of_ours(side) <= BOT_LIMIT.into(), "{side:?} of the bot could come to {} after {step:?}", world.furthest_of_ours(side));
             }
         }
         // Once all is told and ended nothing is left behind: exactly what the position leaves free may be ordered.
@@ -181,6 +235,9 @@ proptest! {
         prop_assert_eq!(world.gate.usage(at(world.now)).open_orders, 0);
         let by_bots: Decimal = world.gate.usage(at(world.now)).bots.values().flat_map(|bot| bot.positions.values()).sum();
         prop_assert_eq!(by_bots, world.position());
+        let bots = world.gate.usage(at(world.now)).bots;
+        prop_assert_eq!(bots["a"].positions.values().sum::<Decimal>(), world.ours_filled);
+        prop_assert!(bots.keys().all(|bot| bot == "a" || bot == "b"), "{bots:?}");
         let (free, later) = (Decimal::from(LIMIT) - world.position(), at(world.now + 60));
         let told = world.told(0);
         let last = |units: Decimal| order_of("b-last", Side::Buy, &units.to_string(), limit("100"));
