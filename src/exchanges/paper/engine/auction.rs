@@ -59,7 +59,10 @@ impl Engine {
         });
         let price = price.filter(|price| book.is_some_and(|book| book.admits(*price)));
         match (price, entry.order.remaining()) {
-            (Some(price), Some(quantity)) if quantity > Decimal::ZERO => self.execute(seq, Deal { price, quantity, complete: true }, at),
+            (Some(price), Some(quantity)) if quantity > Decimal::ZERO => {
+                let deal = self.bounded(seq, Deal { price, quantity, complete: true, ends: None });
+                self.execute(seq, deal, at);
+            }
             _ => self.end(seq, OrderChange::Canceled, "it was not filled in the auction", at),
         }
     }

@@ -9,7 +9,7 @@ use super::book::Touch;
 use super::means::units;
 use super::store::{Entry, Place, Seq, Terms};
 use crate::events::{Event, FillEvent, PositionUpdate};
-use crate::exchanges::paper::models::{Execution, Taking};
+use crate::exchanges::paper::models::Taking;
 use crate::model::{Fill, OrderChange, Side, Size, TimeInForce, Timestamp, worth};
 
 /// Something that is about to be executed.
@@ -19,6 +19,8 @@ pub(super) struct Deal {
     pub quantity: Decimal,
     /// Nothing of the order is left afterwards.
     pub complete: bool,
+    /// Why the order ends with it though something is left.
+    pub ends: Option<&'static str>,
 }
 
 /// Whether a taker on `side` with this limit accepts a price.
@@ -41,8 +43,8 @@ impl Engine {
         if !crosses {
             return self.rest(seq);
         }
-        let deal = self.deal(seq, terms, touch);
-        if let Some(deal) = deal {
+        if let Some(deal) = self.deal(seq, terms, touch) {
+            let deal = self.bounded(seq, deal);
             let symbol = self.store.get(seq).map(|entry| entry.order.request.symbol.clone());
             if let Some(listed) = symbol.and_then(|symbol| self.listed.get_mut(&symbol)) {
                 listed.book.take(side, deal.quantity);
@@ -120,33 +122,37 @@ impl Engine {
         }
         let Size::Notional(money) = order.request.size else {
             let complete = quantity == left;
-            return (quantity > Decimal::ZERO).then_some(Deal { price, quantity, complete });
+            return (quantity > Decimal::ZERO).then_some(Deal { price, quantity, complete, ends: None });
         };
         let left = money.value() - order.filled_value;
         quantity = quantity.min(units(left, price));
-        let sellable = if side == Side::Sell { self.sellable(entry) } else { Decimal::MAX };
-        quantity = quantity.min(sellable);
-        let complete = quantity == sellable || units(left - worth(price, quantity), price).is_zero();
-        (quantity > Decimal::ZERO).then_some(Deal { price, quantity, complete })
+        let closable = self.closable(entry);
+        quantity = quantity.min(closable);
+        let complete = quantity == closable || units(left - worth(price, quantity), price).is_zero();
+        (quantity > Decimal::ZERO).then_some(Deal { price, quantity, complete, ends: None })
     }
 
-    /// Units that an order by money may sell: what is held and not spoken for by others.
-    fn sellable(&self, entry: &Entry) -> Decimal {
-        let Some(ledger) = self.accounts.get(&entry.account) else { return Decimal::ZERO };
-        let symbol = entry.order.request.symbol.as_str();
-        let others = self.spoken_for(ledger, symbol) - self.remaining(entry);
-        (ledger.units(symbol) - others.max(Decimal::ZERO)).max(Decimal::ZERO)
-    }
-
-    /// Executes a deal: money, position, events, and what hangs on the order.
+    /// Executes a deal, and ends the order where its account can bear no more of it.
     pub(super) fn execute(&mut self, seq: Seq, deal: Deal, at: Timestamp) {
+        if deal.quantity > Decimal::ZERO {
+            self.book_deal(seq, deal, at);
+        }
+        if let Some(reason) = deal.ends {
+            self.end(seq, OrderChange::Canceled, reason, at);
+        }
+    }
+
+    /// What a deal brings: money, position, events, and what hangs on the order.
+    fn book_deal(&mut self, seq: Seq, deal: Deal, at: Timestamp) {
+        self.use_up(seq, deal);
         let Some(entry) = self.store.get(seq) else { return };
         let deal = Deal { price: deal.price.normalize(), quantity: deal.quantity.normalize(), ..deal };
         let order = &entry.order;
         let (side, symbol, account) = (order.request.side, order.request.symbol.clone(), entry.account.clone());
-        let security = self.instrument(symbol.as_str()).is_some_and(|instrument| instrument.is_equity());
-        let execution = Execution { side, price: deal.price, quantity: deal.quantity, before: order.filled, security };
-        let fees = self.settings.fees.fees(&execution).max(Decimal::ZERO);
+        let Some(instrument) = self.instrument(symbol.as_str()) else { return };
+        let fees = self.charge(instrument, side, deal.price, deal.quantity, (order.filled, order.filled_value));
+        // No sale costs more than it brings: there may be nothing else to pay it from.
+        let fees = if side == Side::Sell { fees.min(worth(deal.price, deal.quantity)) } else { fees };
         let (order_id, client_order_id) = (order.id.clone(), order.request.client_order_id.clone());
         let execution_id = self.new_execution();
         let Some(ledger) = self.accounts.get_mut(&account) else { return };

@@ -5,6 +5,8 @@
 
 use rust_decimal::{Decimal, RoundingStrategy};
 
+use super::afford::{closable, closes};
+use super::book::Book;
 use super::instrument::{AssetClass, Instrument, QUANTITY_DECIMALS};
 use super::ledger::Ledger;
 use super::refusal::Refusal;
@@ -34,11 +36,16 @@ impl Engine {
         let old = instead.and_then(|seq| self.store.get(seq));
         let closes = !existing.is_zero() && existing.is_sign_positive() == (request.side == Side::Sell);
         let price = reserve_price(listed, request);
-        let filled = old.map_or(Decimal::ZERO, |old| old.order.filled);
+        let before = old.map_or((Decimal::ZERO, Decimal::ZERO), |old| (old.order.filled, old.order.filled_value));
+        // As many as the money comes to now, not at the worst price that is held for: no more must be closed than there is.
+        let shown = || listed.book.indication(request.side).ok_or(Refusal::NoPrice);
         let wanted = match request.size {
-            Size::Quantity(quantity) => quantity.value() - filled,
-            Size::Notional(money) => units(money.value(), price.ok_or(Refusal::NoPrice)?),
+            Size::Quantity(quantity) => quantity.value() - before.0,
+            Size::Notional(money) => units(money.value() - before.1, shown()?),
         };
+        if closes && matches!(request.class, OrderClass::Bracket { .. } | OrderClass::Oto { .. }) {
+            return Err(Refusal::form(format!("{} orders must be entry orders: this one would close a position", request.class.as_str())));
+        }
         let exits = matches!(request.class, OrderClass::Oco { .. });
         let delivers = request.side == Side::Sell && listed.instrument.class == AssetClass::Crypto;
         if closes || exits || delivers {
@@ -55,10 +62,11 @@ impl Engine {
             self.may_short(&listed.instrument, request)?;
         }
         let reserve = price.ok_or(Refusal::NoPrice)?;
-        let needed = match request.size {
-            Size::Quantity(_) => worth(reserve, wanted),
-            Size::Notional(money) => money.value(),
+        let (money, quantity) = match request.size {
+            Size::Quantity(_) => (worth(reserve, wanted), wanted),
+            Size::Notional(money) => (money.value() - before.1, units(money.value() - before.1, reserve)),
         };
+        let needed = money + self.charge(&listed.instrument, request.side, reserve, quantity, before);
         let available = self.power(ledger, listed.instrument.marginable) + old.map_or(Decimal::ZERO, |old| self.hold(old));
         if needed > available {
             return Err(Refusal::InsufficientBuyingPower { needed, available });
@@ -93,16 +101,26 @@ impl Engine {
         if on_margin { power.max(Decimal::ZERO) } else { power.min(own).max(Decimal::ZERO) }
     }
 
-    /// Money that an order holds. A replacement that is under way holds what it needs beyond the order it replaces: the
+    /// Money that an order holds, for its units and for what they will be charged. A replacement that is under way holds what it needs beyond the order it replaces: the
     /// two together hold the larger of both.
     pub(super) fn hold(&self, entry: &Entry) -> Decimal {
         if entry.reserve.is_zero() {
             return Decimal::ZERO;
         }
-        let own = match entry.order.request.size {
-            Size::Quantity(_) => worth(entry.reserve, entry.order.remaining().unwrap_or_default()),
-            Size::Notional(money) => (money.value() - entry.order.filled_value).max(Decimal::ZERO),
+        let order = &entry.order;
+        let (money, quantity) = match order.request.size {
+            Size::Quantity(_) => {
+                let left = order.remaining().unwrap_or_default();
+                (worth(entry.reserve, left), left)
+            }
+            Size::Notional(money) => {
+                let left = (money.value() - order.filled_value).max(Decimal::ZERO);
+                (left, units(left, entry.reserve))
+            }
         };
+        let instrument = self.instrument(order.request.symbol.as_str());
+        let before = (order.filled, order.filled_value);
+        let own = money + instrument.map_or(Decimal::ZERO, |instrument| self.charge(instrument, order.request.side, entry.reserve, quantity, before));
         let old = entry.replaces.and_then(|old| self.store.get(old)).filter(|old| old.is_open());
         old.map_or(own, |old| (own - self.hold(old)).max(Decimal::ZERO))
     }
@@ -139,6 +157,17 @@ impl Engine {
             let price = book.and_then(|book| book.indication(entry.order.request.side)).unwrap_or_default();
             units((money.value() - entry.order.filled_value).max(Decimal::ZERO), price)
         })
+    }
+
+    /// Units that an order by money may close: those that are not spoken for by others. An order that opens may have any.
+    pub(super) fn closable(&self, entry: &Entry) -> Decimal {
+        if entry.order.request.side == Side::Buy && !closes(&entry.order) {
+            return Decimal::MAX;
+        }
+        let Some(ledger) = self.accounts.get(&entry.account) else { return Decimal::ZERO };
+        let symbol = entry.order.request.symbol.as_str();
+        let others = self.spoken_for(ledger, symbol) - self.remaining(entry);
+        (closable(ledger, symbol, entry.order.request.side) - others.max(Decimal::ZERO)).max(Decimal::ZERO)
     }
 
     pub(super) fn is_open(&self, seq: Seq) -> bool {
@@ -196,6 +225,11 @@ pub(super) fn reserve_price(listed: &Listed, request: &OrderRequest) -> Option<D
     if request.side == Side::Buy || by_money {
         return named;
     }
-    let back = listed.book.indication(Side::Buy);
-    named.map(|named| back.map_or(named, |back| named.max(back)).saturating_mul(SHORT_RESERVE))
+    named.map(|named| short_reserve(&listed.book, named))
+}
+
+/// What a unit sold short at this price holds: more than buying it back would cost.
+pub(super) fn short_reserve(book: &Book, price: Decimal) -> Decimal {
+    let back = book.indication(Side::Buy);
+    back.map_or(price, |back| price.max(back)).saturating_mul(SHORT_RESERVE)
 }

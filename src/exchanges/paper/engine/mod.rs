@@ -6,6 +6,7 @@
 //! Every call first lets everything happen that was due until then, so that a late caller changes no outcome.
 
 mod admission;
+mod afford;
 mod auction;
 mod book;
 mod exits;

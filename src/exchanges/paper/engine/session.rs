@@ -3,6 +3,7 @@
 //! Must not know the calendar.
 
 use super::Engine;
+use super::refusal::Refusal;
 use super::store::{Place, Seq};
 use super::timers::Due;
 use crate::model::{MarketSession, OrderChange, Symbol, TimeInForce, Timestamp};
@@ -97,10 +98,32 @@ impl Engine {
         if !self.instrument(request.symbol.as_str()).is_some_and(|instrument| self.goes_now(instrument, request)) {
             return;
         }
+        if let Some(refusal) = self.unaffordable(seq) {
+            return self.end(seq, OrderChange::Canceled, &refusal.to_string(), at);
+        }
         if let Some(entry) = self.store.get_mut(seq) {
             entry.place = Place::Underway;
         }
         self.step(seq, OrderChange::PendingNew, None, at);
         self.send(seq, at);
+    }
+
+    /// Why an order that waited would not be taken any more: prices moved meanwhile. One that may still be taken holds
+    /// what it needs now.
+    fn unaffordable(&mut self, seq: Seq) -> Option<Refusal> {
+        let entry = self.store.get(seq)?;
+        let (ledger, listed) = (self.accounts.get(&entry.account)?, self.listed.get(&entry.order.request.symbol)?);
+        match self.means(ledger, listed, &entry.order.request, Some(seq)) {
+            Ok(means) => {
+                if let Some(entry) = self.store.get_mut(seq) {
+                    entry.reserve = means.reserve;
+                }
+                self.edit(seq, |order| order.intent = Some(means.intent));
+                None
+            }
+            // Whoever closes is bounded by the position, and without a price nothing can be said yet.
+            Err(Refusal::InsufficientQuantity { .. } | Refusal::NoPrice) => None,
+            Err(refusal) => Some(refusal),
+        }
     }
 }

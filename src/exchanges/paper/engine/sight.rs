@@ -143,8 +143,9 @@ impl Engine {
         if quantity <= Decimal::ZERO {
             return None;
         }
-        *taken += quantity;
-        Some(Deal { price: limit, quantity, complete: quantity == left })
+        let deal = self.bounded(seq, Deal { price: limit, quantity, complete: quantity == left, ends: None });
+        *taken += deal.quantity;
+        Some(deal)
     }
 
     /// Keeps count of what stands before a resting order at its price. Nobody does once the best price is worse than its

@@ -16,6 +16,8 @@ pub struct Execution {
     pub quantity: Decimal,
     /// Units of the same order that were executed, and charged, before.
     pub before: Decimal,
+    /// Money that those units were worth.
+    pub before_value: Decimal,
     /// Regulators of securities take their part.
     pub security: bool,
 }
@@ -73,7 +75,8 @@ impl FeeModel for PerShare {
 }
 
 /// What regulators take of sales of securities: the section 31 fee, a share of the money, and FINRA's trading activity
-/// fee, so much a unit up to a cap. Each is rounded up to the cent.
+/// fee, so much a unit up to a cap. Each is rounded up to the cent over the whole order, as it is on a statement: every
+/// execution pays what it adds, so that many small ones cost no more than a large one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RegulatoryFees {
     pub section31_per_million: Decimal,
@@ -87,6 +90,14 @@ impl Default for RegulatoryFees {
     }
 }
 
+impl RegulatoryFees {
+    fn of_order(&self, quantity: Decimal, value: Decimal) -> Decimal {
+        let section31 = value.saturating_mul(self.section31_per_million) * Decimal::new(1, 6);
+        let taf = quantity.saturating_mul(self.taf_per_share);
+        up_to_the_cent(section31) + up_to_the_cent(taf).min(self.taf_cap)
+    }
+}
+
 fn up_to_the_cent(money: Decimal) -> Decimal {
     money.round_dp_with_strategy(2, RoundingStrategy::ToPositiveInfinity)
 }
@@ -96,9 +107,8 @@ impl FeeModel for RegulatoryFees {
         if execution.side == Side::Buy || !execution.security {
             return Decimal::ZERO;
         }
-        let section31 = execution.value().saturating_mul(self.section31_per_million) * Decimal::new(1, 6);
-        let taf = execution.quantity.saturating_mul(self.taf_per_share);
-        up_to_the_cent(section31) + up_to_the_cent(taf).min(self.taf_cap)
+        let (quantity, value) = (execution.before + execution.quantity, execution.before_value + execution.value());
+        self.of_order(quantity, value) - self.of_order(execution.before, execution.before_value)
     }
 }
 

@@ -5,6 +5,7 @@ mod books;
 mod classes;
 mod fills;
 mod matching;
+mod means;
 mod orders;
 mod properties;
 mod races;

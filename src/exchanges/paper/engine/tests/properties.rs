@@ -13,6 +13,7 @@ const STEPS: usize = 250_000;
 const SYMBOLS: [&str; 3] = ["AAPL", "MSFT", "BTC/USD"];
 const ACCOUNTS: [&str; 2] = ["one", "two"];
 const START: i64 = 1_000_000;
+const SHORT_START: i64 = 9_000;
 /// An account with more open orders than this places no more.
 const MOST_OPEN: usize = 12;
 
@@ -30,6 +31,9 @@ struct Shown {
 
 struct Play {
     engine: Engine,
+    /// What an account begins with; little where nobody gets credit, so that money is short.
+    start: Decimal,
+    credit: bool,
     random: Rng,
     now: i64,
     named: u64,
@@ -59,14 +63,23 @@ fn settings(seed: u64) -> EngineSettings {
     }
 }
 
+/// Nobody gets credit, in whatever it may be.
+fn cash_settings(seed: u64) -> EngineSettings {
+    EngineSettings { margin: Decimal::ONE, shorting: false, ..settings(seed) }
+}
+
 impl Play {
-    fn new(seed: u64) -> Play {
-        let mut engine = Engine::new(settings(seed), at(0));
+    fn new(settings: EngineSettings, seed: u64) -> Play {
+        let credit = settings.margin > Decimal::ONE;
+        let start = if credit { START } else { SHORT_START }.into();
+        let mut engine = Engine::new(settings, at(0));
         SYMBOLS.iter().for_each(|symbol| engine.list(Instrument::of(&symbol.parse().unwrap())));
-        ACCOUNTS.iter().for_each(|account| engine.open_account(account.parse().unwrap(), "USD", START.into(), at(0)));
+        ACCOUNTS.iter().for_each(|account| engine.open_account(account.parse().unwrap(), "USD", start, at(0)));
         engine.set_session(MarketSession::Regular, at(0));
         Play {
             engine,
+            start,
+            credit,
             random: Rng::with_seed(seed ^ 0x5eed),
             now: at(0).nanos(),
             named: 0,
@@ -174,7 +187,8 @@ impl Play {
         let symbol = self.symbol();
         let known = self.shown[symbol];
         let last = if known.seen { (known.bid + known.ask) / Decimal::TWO } else { dec("100") };
-        let middle = (last + self.cents(-40, 40)).clamp(dec("92"), dec("108")).round_dp(2);
+        let gap = !self.credit && self.random.u8(..20) == 0;
+        let middle = if gap { self.cents(7_000, 14_000) } else { (last + self.cents(-40, 40)).clamp(dec("92"), dec("108")).round_dp(2) };
         let (spread, half) = (self.cents(1, 20), self.cents(0, 10));
         let empty = self.random.u8(..40) == 0;
         let (bid_size, ask_size) = (self.random.i64(0..80).into(), self.random.i64(0..80).into());
@@ -328,12 +342,14 @@ impl Play {
     fn check_books(&self, id: &AccountId) {
         let ledger = &self.engine.accounts[id];
         let cost: Decimal = ledger.positions.values().map(|position| position.cost).sum();
-        assert_eq!(ledger.cash + cost, Decimal::from(START) + ledger.realised - ledger.fees, "the books of {id} disagree");
+        assert_eq!(ledger.cash + cost, self.start + ledger.realised - ledger.fees, "the books of {id} disagree");
         let account = self.engine.account(id).unwrap();
         let value: Decimal = self.engine.positions(id).iter().map(Position::market_value).sum();
         assert_eq!(account.equity, account.cash + value);
-        assert_eq!(account.equity, Decimal::from(START) + account.realised + account.unrealised - account.fees);
+        assert_eq!(account.equity, self.start + account.realised + account.unrealised - account.fees);
+        assert!(self.credit || ledger.cash >= Decimal::ZERO, "{id} got no credit and owes {}", ledger.cash);
         for position in ledger.positions.values() {
+            assert!(self.credit || position.quantity >= Decimal::ZERO, "a cash account sold short: {position:?}");
             assert!(position.quantity >= Decimal::ZERO || !position.symbol.is_pair(), "a pair was sold short: {position:?}");
         }
     }
@@ -352,7 +368,8 @@ impl Play {
             assert!(ledger.open.is_empty(), "something stays open");
             let used: Decimal = self.engine.positions(&account).iter().map(|position| position.market_value().abs()).sum();
             let info = self.engine.account(&account).unwrap();
-            assert_eq!(info.buying_power, (info.equity * Decimal::TWO - used).max(Decimal::ZERO), "something is held");
+            let margin = if self.credit { Decimal::TWO } else { Decimal::ONE };
+            assert_eq!(info.buying_power, (info.equity * margin - used).max(Decimal::ZERO), "something is held");
             SYMBOLS.iter().for_each(|symbol| assert_eq!(self.engine.held(&account, symbol), Decimal::ZERO));
         }
         assert_eq!(self.engine.next_due(), None);
@@ -361,7 +378,10 @@ impl Play {
 }
 
 fn play(seed: u64, steps: usize) -> (u64, u64) {
-    let mut play = Play::new(seed);
+    run(Play::new(settings(seed), seed), steps)
+}
+
+fn run(mut play: Play, steps: usize) -> (u64, u64) {
     (0..steps).for_each(|_| play.step());
     play.finish()
 }
@@ -389,6 +409,14 @@ fn a_quarter_of_a_million_steps_with_latency() {
 #[test]
 fn a_quarter_of_a_million_steps_with_both() {
     play_long(5);
+}
+
+#[test]
+fn who_gets_no_credit_never_owes() {
+    for seed in [3, 4, 8] {
+        let (_, fills) = run(Play::new(cash_settings(seed), seed), STEPS / 5);
+        assert!(fills > STEPS as u64 / 500, "only {fills} fills");
+    }
 }
 
 #[test]
