@@ -21,6 +21,8 @@ impl Engine {
         // The first event of an order says where it begins.
         if change != OrderChange::PendingNew || order.status != OrderStatus::PendingNew {
             match order.status.after(change) {
+                // Back in the market, or there in place of another: what was filled stays filled.
+                Ok(OrderStatus::New) if !order.filled.is_zero() => order.status = OrderStatus::PartiallyFilled,
                 Ok(next) => order.status = next,
                 Err(illegal) => {
                     debug_assert!(false, "{illegal}: {order:?}");

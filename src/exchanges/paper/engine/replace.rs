@@ -28,6 +28,9 @@ impl Engine {
         let listed = self.listed.get(&request.symbol).ok_or(Refusal::UnknownSymbol)?;
         form::check(&request, &listed.instrument, &self.settings)?;
         form::check_exits(&request, None)?;
+        if request.time_in_force != entry.order.request.time_in_force {
+            self.check_auction(request.time_in_force)?;
+        }
         self.check_pair(entry, &request)?;
         let (intent, reserve) = if entry.parent.is_none() {
             self.check_wash_trade(account, &request, Some(old))?;
@@ -116,8 +119,9 @@ impl Engine {
     }
 
     fn too_late(&mut self, old: Seq, new: Seq, at: Timestamp) {
+        let cancelling = self.store.get(new).is_some_and(|entry| entry.wish == Some(Wish::Cancel));
         if let Some(entry) = self.store.get_mut(old) {
-            entry.wish = None;
+            entry.wish = (cancelling && entry.is_open()).then_some(Wish::Cancel);
             if entry.order.status.after(OrderChange::ReplaceRejected).is_ok() {
                 self.step(old, OrderChange::ReplaceRejected, Some("it ended, or was filled as far, before the change arrived"), at);
             }

@@ -36,8 +36,15 @@ impl Engine {
         let Some(entry) = self.store.get(seq) else { return Err(Refusal::UnknownOrder) };
         match (entry.place, entry.wish) {
             (Place::Done, _) => return Err(Refusal::NotOpen(entry.order.status)),
-            (_, Some(Wish::Cancel)) => return Err(Refusal::NotOpen(OrderStatus::PendingCancel)),
-            (_, Some(Wish::Replace)) => return Err(Refusal::NotOpen(OrderStatus::PendingReplace)),
+            (_, Some(Wish::Cancel)) => return Ok(()),
+            (_, Some(Wish::Replace)) => {
+                self.wish_cancel_of_both(seq, now);
+                return Ok(());
+            }
+            (Place::Underway, None) if entry.replaces.is_some_and(|old| self.is_open(old)) => {
+                entry.replaces.into_iter().for_each(|old| self.wish_cancel_of_both(old, now));
+                return Ok(());
+            }
             // It is not in the market: what it waits for is.
             (Place::Waiting, None) => {
                 return match entry.parent {
@@ -68,8 +75,26 @@ impl Engine {
         Ok(())
     }
 
+    /// Asks for the end of an order whose replacement is under way. Nobody knows yet which of the two will stand, so the
+    /// cancel travels with the new order and ends the one that does.
+    fn wish_cancel_of_both(&mut self, old: Seq, now: Timestamp) {
+        let Some(symbol) = self.store.get(old).map(|entry| entry.order.request.symbol.clone()) else { return };
+        let mut open = self.store.open_of(symbol.as_str()).iter().copied();
+        let new = open.find(|seq| self.store.get(*seq).is_some_and(|entry| entry.replaces == Some(old)));
+        let Some((new, due)) = new.and_then(|new| Some((new, self.store.get(new).filter(|entry| entry.wish.is_none())?.due))) else { return };
+        let arrival = self.arrival(now).max(Timestamp::from_nanos(due));
+        if let Some(entry) = self.store.get_mut(new) {
+            entry.wish = Some(Wish::Cancel);
+        }
+        self.step(old, OrderChange::PendingCancel, None, now);
+        self.timers.set(arrival, Due::Cancel(new));
+    }
+
     /// A cancel reaches the market.
     pub(super) fn arrive_cancel(&mut self, seq: Seq, at: Timestamp) {
+        // What was refused never took the place of the other, and the cancel was meant for whichever stands.
+        let refused = self.store.get(seq).filter(|entry| entry.order.status == OrderStatus::Rejected);
+        let seq = refused.and_then(|entry| entry.replaces).unwrap_or(seq);
         let Some(entry) = self.store.get_mut(seq) else { return };
         entry.wish = None;
         if entry.is_open() {

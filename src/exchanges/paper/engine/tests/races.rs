@@ -36,7 +36,7 @@ fn a_fill_that_comes_first_beats_the_cancel() {
     stage.wait(9);
     stage.told();
     stage.cancel("bot-1").unwrap();
-    assert_eq!(stage.cancel("bot-1"), Err(Refusal::NotOpen(OrderStatus::PendingCancel)));
+    assert_eq!(stage.cancel("bot-1"), Ok(()), "to wish the same twice is no fault");
     stage.quote("AAPL", "98", "10", "98.50", "4");
     assert_eq!((stage.told(), stage.status("bot-1")), (vec!["pending_cancel".to_owned(), "partial_fill 99 4".to_owned()], OrderStatus::PendingCancel));
     stage.quote("AAPL", "98", "10", "98.50", "40");
@@ -68,6 +68,7 @@ fn another_order_takes_the_place_and_keeps_what_was_filled() {
     stage.wait(3);
     assert_eq!(stage.told(), ["pending_replace", "partial_fill 99 1", "replaced", "new"]);
     let (old, new) = (stage.order("bot-1"), stage.order("bot-1b"));
+    assert_eq!(new.status, OrderStatus::PartiallyFilled);
     assert_eq!((old.status, old.replaced_by.as_ref()), (OrderStatus::Replaced, Some(&new.id)));
     assert_eq!((new.filled, new.filled_value, new.remaining()), (dec("5"), dec("495"), Some(dec("5"))));
     stage.quote("AAPL", "98", "10", "98.10", "100");
@@ -82,7 +83,6 @@ fn a_change_that_comes_too_late_is_refused_on_both_ends() {
     stage.wait(3);
     let new = stage.modify("bot-1", to("98")).unwrap();
     stage.told();
-    assert_eq!(stage.cancel("bot-1"), Err(Refusal::NotOpen(OrderStatus::PendingReplace)));
     stage.apple("98", "98.50");
     stage.wait(3);
     assert_eq!(stage.told(), ["fill 99 10", "order_replace_rejected", "rejected"]);
@@ -100,6 +100,7 @@ fn a_change_below_what_is_filled_meanwhile_is_refused_and_the_old_order_goes_on(
     stage.told();
     stage.wait(3);
     assert_eq!(stage.told(), ["order_replace_rejected", "rejected"]);
+    assert_eq!(stage.status("bot-1"), OrderStatus::PartiallyFilled);
     stage.apple("98", "98.50");
     assert_eq!(stage.told(), ["fill 99 4"]);
 }
@@ -133,7 +134,66 @@ fn a_cancel_of_the_new_order_arrives_after_it() {
     stage.modify("bot-1", Modification { client_order_id: Some("bot-1b".parse().unwrap()), ..to("91") }).unwrap();
     stage.cancel("bot-1b").unwrap();
     stage.wait(9);
-    assert_eq!(stage.told(), ["pending_replace", "replaced", "new", "pending_cancel", "canceled"]);
+    assert_eq!(stage.told(), ["pending_replace", "pending_cancel", "replaced", "new", "pending_cancel", "canceled"]);
+}
+
+/// An order for 10 that has 2 and is being changed.
+fn changing(change: Modification) -> Stage {
+    let mut stage = slow();
+    stage.place(bid_for("10", "99"));
+    stage.wait(3);
+    stage.quote("AAPL", "98", "10", "98.50", "2");
+    stage.modify("bot-1", Modification { client_order_id: Some("bot-1b".parse().unwrap()), ..change }).unwrap();
+    stage.told();
+    stage
+}
+
+#[test]
+fn a_cancel_during_a_change_ends_the_new_order() {
+    for asked in ["bot-1", "bot-1b"] {
+        let mut stage = changing(to("98"));
+        stage.cancel(asked).unwrap();
+        stage.cancel("bot-1").unwrap();
+        assert_eq!(stage.status("bot-1"), OrderStatus::PendingCancel);
+        stage.wait(9);
+        assert_eq!(stage.told(), ["pending_cancel", "replaced", "new", "pending_cancel", "canceled"]);
+        assert_eq!((stage.engine.open_orders(&me()).count(), stage.available()), (0, dec("199803")));
+    }
+}
+
+#[test]
+fn a_cancel_during_a_change_that_fails_ends_the_old_order() {
+    for asked in ["bot-1", "bot-1b"] {
+        let mut stage = changing(for_quantity("3"));
+        stage.cancel(asked).unwrap();
+        stage.quote("AAPL", "98", "10", "98.50", "4");
+        stage.wait(9);
+        assert_eq!(stage.told(), ["pending_cancel", "partial_fill 99 4", "order_replace_rejected", "rejected", "canceled"]);
+        assert_eq!((stage.status("bot-1"), stage.status("bot-1b")), (OrderStatus::Canceled, OrderStatus::Rejected));
+        assert_eq!((stage.engine.open_orders(&me()).count(), stage.engine.next_due()), (0, None));
+    }
+}
+
+#[test]
+fn a_cancel_during_a_change_comes_too_late_for_what_is_filled() {
+    let mut stage = changing(to("98"));
+    stage.cancel("bot-1").unwrap();
+    stage.apple("98", "98.50");
+    stage.wait(9);
+    assert_eq!(stage.told(), ["pending_cancel", "fill 99 8", "order_replace_rejected", "rejected", "order_cancel_rejected"]);
+    assert_eq!(stage.status("bot-1"), OrderStatus::Filled);
+}
+
+#[test]
+fn cancelling_everything_passes_whatever_is_under_way() {
+    let mut stage = changing(for_quantity("3"));
+    stage.place(bid_for("1", "90"));
+    let now = stage.tick();
+    let outcome = stage.engine.cancel_all(&me(), None, now);
+    assert!(outcome.len() == 3 && outcome.iter().all(|(_, _, result)| result.is_ok()), "{outcome:?}");
+    stage.quote("AAPL", "98", "10", "98.50", "4");
+    stage.wait(9);
+    assert_eq!(stage.engine.open_orders(&me()).count(), 0);
 }
 
 #[test]
