@@ -57,14 +57,16 @@ impl Engine {
         }
     }
 
-    fn check_auction(&self, time: TimeInForce) -> Result<(), Refusal> {
+    /// Whether an auction still takes orders. Of one that lies ahead its time says so, else the phase of the day.
+    pub(super) fn check_auction(&self, time: TimeInForce) -> Result<(), Refusal> {
         let session = self.session();
-        let near = |auction: Option<Timestamp>, cutoff: i64| {
-            auction.is_some_and(|auction| self.now < auction && self.now.nanos() >= auction.nanos().saturating_sub(cutoff))
-        };
+        let near = |auction: Timestamp, cutoff: i64| self.now.nanos() >= auction.nanos().saturating_sub(cutoff);
+        let ahead = |auction: Option<Timestamp>| auction.filter(|auction| self.now < *auction);
         let late = match time {
-            TimeInForce::Opg => matches!(session, MarketSession::Regular | MarketSession::Post) || near(self.opening, OPENING_CUTOFF),
-            TimeInForce::Cls => session == MarketSession::Post || near(self.closing, CLOSING_CUTOFF),
+            TimeInForce::Opg => {
+                ahead(self.opening).map_or(matches!(session, MarketSession::Regular | MarketSession::Post), |opening| near(opening, OPENING_CUTOFF))
+            }
+            TimeInForce::Cls => ahead(self.closing).map_or(session == MarketSession::Post, |closing| near(closing, CLOSING_CUTOFF)),
             _ => false,
         };
         if late { Err(Refusal::AuctionClosed(time)) } else { Ok(()) }

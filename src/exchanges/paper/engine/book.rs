@@ -56,9 +56,30 @@ pub struct Book {
     pub(super) fresh: bool,
     taken_ask: Decimal,
     taken_bid: Decimal,
+    /// When the last trade was told, by the clock of who told it.
+    told: Timestamp,
 }
 
+/// Trades lie within this share of the price outside the quote, or are no trades of this market: late, wrong, or to be
+/// taken back.
+const ASTRAY: Decimal = Decimal::from_parts(1, 0, 0, false, 1);
+
 impl Book {
+    /// Whether a trade may be one: not older than the last, and not far outside a quote since `oldest`.
+    pub(super) fn believes(&self, price: Decimal, told: Timestamp, oldest: Option<Timestamp>) -> bool {
+        if told < self.told {
+            return false;
+        }
+        let Some(quote) = self.quote.filter(|quote| self.fresh && oldest.is_none_or(|oldest| quote.at >= oldest)) else { return true };
+        let below = quote.bid > Decimal::ZERO && price < quote.bid * (Decimal::ONE - ASTRAY);
+        let above = quote.ask > Decimal::ZERO && price > quote.ask * (Decimal::ONE + ASTRAY);
+        !below && !above
+    }
+
+    pub(super) fn traded(&mut self, trade: SeenTrade, told: Timestamp) {
+        (self.trade, self.told) = (Some(trade), told);
+    }
+
     pub(super) fn quoted(&mut self, quote: SeenQuote) {
         self.quote = Some(quote);
         self.fresh = true;

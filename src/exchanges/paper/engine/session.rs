@@ -33,7 +33,10 @@ impl Engine {
         self.now
     }
 
-    /// When the next auctions are, so that orders for them are refused shortly before; `None` where nobody knows.
+    /// When the next auctions are that orders are taken for, so that they are refused shortly before. An exchange takes
+    /// orders for the auctions of the next trading day from 19:00 New York time on: whoever knows the calendar calls then,
+    /// with the times of that day. Where nobody does, orders for the opening are refused from the opening on and those for
+    /// the close from the close on, until the market is closed for the night.
     pub fn expect_auctions(&mut self, opening: Option<Timestamp>, closing: Option<Timestamp>) {
         (self.opening, self.closing) = (opening, closing);
     }
@@ -75,8 +78,10 @@ impl Engine {
         open.filter(|symbol| self.instrument(symbol.as_str()).is_some_and(|instrument| instrument.is_equity())).cloned().collect()
     }
 
+    /// Quotes and price bands are of one phase of the day.
     fn unsettle_equities(&mut self, with_orders: &[Symbol]) {
-        self.listed.values_mut().filter(|listed| listed.instrument.is_equity()).for_each(|listed| listed.book.fresh = false);
+        let equities = self.listed.values_mut().filter(|listed| listed.instrument.is_equity());
+        equities.for_each(|listed| (listed.book.fresh, listed.book.band) = (false, None));
         with_orders.iter().for_each(|symbol| self.unsettle(symbol));
     }
 

@@ -16,6 +16,8 @@ use crate::model::{OrderType, Side, Symbol, TimeInForce, Timestamp};
 
 /// Numbers of a market stay below this, so that money never overflows.
 const BOUND: Decimal = Decimal::from_parts(0xd4a5_1000, 0xe8, 0, false, 0);
+/// A quote vouches for where trades may be for so many nanoseconds.
+const QUOTE_VOUCHES: i64 = 60_000_000_000;
 
 fn is_possible(seen: &MarketSight) -> bool {
     let all = |numbers: &[Decimal]| numbers.iter().all(|number| *number >= Decimal::ZERO && *number < BOUND);
@@ -27,10 +29,22 @@ fn is_possible(seen: &MarketSight) -> bool {
     }
 }
 
+/// When an order has its turn: smaller is earlier.
+fn turn(terms: Terms, side: Side) -> (u8, Decimal) {
+    match terms {
+        Terms::Any => (0, Decimal::ZERO),
+        Terms::Limit(limit) => (1, -side.signed(limit)),
+        Terms::Dormant => (2, Decimal::ZERO),
+    }
+}
+
 impl Engine {
-    /// The market shows something. What is not listed, and numbers that no market has, are left out.
+    /// The market shows something. What is not listed, and numbers that no market has, are left out; so are trades that
+    /// are told late or lie far from a quote of the last minute: one print out of place must trigger no stop.
     pub fn see(&mut self, symbol: &Symbol, seen: &MarketSight, now: Timestamp) {
+        let told = now;
         let now = self.begin(now);
+        let oldest = self.oldest(now).max(Some(Timestamp::from_nanos(now.nanos().saturating_sub(QUOTE_VOUCHES))));
         if let MarketSight::Session(session) = seen {
             return self.set_session(*session, now);
         }
@@ -39,12 +53,12 @@ impl Engine {
         match *seen {
             MarketSight::Quote { bid, bid_size, ask, ask_size } => {
                 book.quoted(SeenQuote { bid, bid_size, ask, ask_size, at: now });
-                self.each_open(symbol, |engine, seq| engine.on_quote(seq, now));
+                self.each_in_turn(symbol, |engine, seq| engine.on_quote(seq, now));
             }
-            MarketSight::Trade { price, size } if price > Decimal::ZERO => {
-                book.trade = Some(SeenTrade { price, size, at: now });
+            MarketSight::Trade { price, size } if price > Decimal::ZERO && book.believes(price, told, oldest) => {
+                book.traded(SeenTrade { price, size, at: now }, told);
                 let mut taken = Decimal::ZERO;
-                self.each_open(symbol, |engine, seq| engine.on_trade(seq, price, size, &mut taken, now));
+                self.each_in_turn(symbol, |engine, seq| engine.on_trade(seq, price, size, &mut taken, now));
             }
             MarketSight::Halted => book.halted = true,
             MarketSight::Resumed => {
@@ -73,6 +87,22 @@ impl Engine {
         let mut open = std::mem::take(&mut self.scratch);
         open.clear();
         open.extend_from_slice(self.store.open_of(symbol.as_str()));
+        open.iter().for_each(|seq| act(self, *seq));
+        self.scratch = open;
+    }
+
+    /// Calls `act` for the open orders of a symbol as a market serves them: those at any price first, then the better
+    /// prices, then who came first; stops last, for they are no orders of the market before they are triggered.
+    fn each_in_turn(&mut self, symbol: &Symbol, mut act: impl FnMut(&mut Engine, Seq)) {
+        let collar = self.settings.collar;
+        let mut open = std::mem::take(&mut self.scratch);
+        open.clear();
+        open.extend_from_slice(self.store.open_of(symbol.as_str()));
+        if open.len() > 1 {
+            let turn = |seq: &Seq| self.store.get(*seq).map(|entry| turn(entry.terms(collar), entry.order.request.side));
+            // What stands in its order already, as most do, costs one comparison each.
+            open.sort_by(|one, other| turn(one).cmp(&turn(other)));
+        }
         open.iter().for_each(|seq| act(self, *seq));
         self.scratch = open;
     }

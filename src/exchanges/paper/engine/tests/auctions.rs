@@ -73,3 +73,29 @@ fn late_orders_for_an_auction_are_refused() {
     stage.place(opening.clone());
     assert_eq!(stage.refuses(opening), Refusal::AuctionClosed(TimeInForce::Opg));
 }
+
+#[test]
+fn the_auctions_of_the_next_day_take_orders_once_they_are_named() {
+    let mut stage = Stage::plain();
+    stage.session(MarketSession::Post);
+    let (opening, closing) = (lasting(TimeInForce::Opg, buy("1")), lasting(TimeInForce::Cls, buy("1")));
+    assert_eq!(stage.refuses(opening.clone()), Refusal::AuctionClosed(TimeInForce::Opg));
+    assert_eq!(stage.refuses(closing.clone()), Refusal::AuctionClosed(TimeInForce::Cls));
+    stage.engine.expect_auctions(Some(at(50_000)), Some(at(80_000)));
+    stage.place(opening);
+    stage.place(closing);
+    assert_eq!(stage.told(), ["accepted"; 2]);
+}
+
+#[test]
+fn nobody_slips_into_an_auction_by_a_change() {
+    let mut stage = Stage::plain();
+    stage.place(lasting(TimeInForce::Gtc, bid_for("1", "90")));
+    let close = at(stage.second + 300);
+    stage.engine.expect_auctions(None, Some(close));
+    for time in [TimeInForce::Opg, TimeInForce::Cls] {
+        let change = Modification { time_in_force: Some(time), ..Modification::default() };
+        assert_eq!(stage.modify("bot-1", change), Err(Refusal::AuctionClosed(time)));
+    }
+    stage.modify("bot-1", Modification { time_in_force: Some(TimeInForce::Day), ..Modification::default() }).unwrap();
+}

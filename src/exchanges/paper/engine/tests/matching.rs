@@ -163,7 +163,68 @@ fn numbers_that_no_market_has_are_left_out() {
     stage.trade("AAPL", "1000000000000", "1");
     stage.trade("AAPL", "0", "5");
     assert_eq!(stage.account(), before);
-    stage.trade("AAPL", "999999999999", "999999999999");
     stage.quote("AAPL", "999999999998", "0.000000000000000000000000001", "999999999999", "0");
+    stage.trade("AAPL", "999999999999", "999999999999");
     assert_eq!(stage.account().long_value, dec("9999999999990"));
+}
+
+#[test]
+fn the_better_price_is_served_first_and_then_who_came_first() {
+    let mut stage = Stage::new(EngineSettings { fills: FillRules { queue: false, ..FillRules::HONEST }, ..plain() });
+    ["98", "99", "98.50", "99"].into_iter().for_each(|price| drop(stage.place(bid_for("10", price))));
+    let filled = |stage: &Stage| [1, 2, 3, 4].map(|number| stage.order(&format!("bot-{number}")).filled.to_string());
+    stage.quote("AAPL", "97", "10", "97.50", "25");
+    assert_eq!(filled(&stage), ["0", "10", "5", "10"]);
+    stage.trade("AAPL", "97.40", "10");
+    assert_eq!(filled(&stage), ["5", "10", "10", "10"]);
+    ["103", "102", "101"].into_iter().for_each(|price| drop(stage.place(offer_of("10", price))));
+    stage.quote("AAPL", "104", "15", "104.50", "25");
+    let sold = [5, 6, 7].map(|number| stage.order(&format!("bot-{number}")).filled.to_string());
+    assert_eq!(sold, ["0", "5", "10"]);
+}
+
+#[test]
+fn a_print_out_of_place_triggers_nothing_and_fills_nothing() {
+    let mut stage = Stage::new(EngineSettings { fills: FillRules { queue: false, ..FillRules::HONEST }, ..plain() });
+    stage.place(buy("10"));
+    stage.place(order(Side::Sell, "10", stop("95")));
+    stage.place(bid_for("10", "85"));
+    stage.told();
+    stage.trade("AAPL", "85", "100");
+    stage.trade("AAPL", "111", "100");
+    assert!(stage.told().is_empty());
+    assert_eq!(stage.engine.book("AAPL").unwrap().trade, None, "it is no word on what a unit is worth");
+    stage.trade("AAPL", "94", "100");
+    assert_eq!(stage.told(), ["fill 99.99 10"], "six percent are a fall and no error");
+    // A quote of long ago vouches for nothing.
+    stage.wait(100);
+    stage.trade("AAPL", "84", "100");
+    assert_eq!(stage.told(), ["fill 85 10"]);
+}
+
+#[test]
+fn a_trade_that_is_told_late_triggers_nothing() {
+    let mut stage = Stage::plain();
+    stage.place(buy("10"));
+    stage.place(order(Side::Sell, "10", stop("98")));
+    stage.trade("AAPL", "100", "10");
+    stage.told();
+    let (now, late) = (stage.now(), MarketSight::Trade { price: dec("97"), size: dec("10") });
+    stage.engine.see(&"AAPL".parse().unwrap(), &late, Timestamp::from_nanos(now.nanos() - 1));
+    assert!(stage.told().is_empty());
+    stage.engine.see(&"AAPL".parse().unwrap(), &late, now);
+    assert_eq!(stage.told(), ["fill 99.99 10"]);
+}
+
+#[test]
+fn a_price_band_ends_with_its_session() {
+    let mut stage = Stage::plain();
+    stage.see("AAPL", MarketSight::Limits { down: dec("95"), up: dec("105") });
+    stage.session(MarketSession::Post);
+    assert_eq!(stage.engine.book("AAPL").unwrap().band, None);
+    stage.session(MarketSession::Closed);
+    stage.session(MarketSession::Regular);
+    stage.apple("119", "120");
+    stage.place(buy("1"));
+    assert_eq!(stage.told(), ["pending_new", "new", "fill 120 1"]);
 }
