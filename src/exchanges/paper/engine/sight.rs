@@ -101,7 +101,7 @@ impl Engine {
         if open.len() > 1 {
             let turn = |seq: &Seq| self.store.get(*seq).map(|entry| turn(entry.terms(collar), entry.order.request.side));
             // What stands in its order already, as most do, costs one comparison each.
-            open.sort_by(|one, other| turn(one).cmp(&turn(other)));
+            open.sort_by_key(turn);
         }
         open.iter().for_each(|seq| act(self, *seq));
         self.scratch = open;
