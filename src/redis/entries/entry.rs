@@ -45,7 +45,7 @@ pub struct Entry {
     pub payload: Option<Vec<u8>>,
     /// When Redis took it, by our clock, and never later than now.
     pub taken: Timestamp,
-    /// It was read before, by us or by a process before us.
+    /// It may have been handed on before, by a process before us.
     pub again: bool,
 }
 

@@ -112,6 +112,8 @@ struct Reader {
     clock: ServerClock,
     /// Handed on by this process, and not yet acknowledged.
     out: BTreeSet<EntryId>,
+    /// Read for the first time by this process, and not handed on when the session broke.
+    kept_back: BTreeSet<EntryId>,
     /// Dealt with, and not yet acknowledged.
     unsent: Vec<EntryId>,
     /// The latest entry that this session was given; what comes after it may be unread.
@@ -120,7 +122,18 @@ struct Reader {
 
 impl Reader {
     fn new(place: StreamPlace, inbox: Sender<Entry>, done: Receiver<EntryId>, token: StopToken, stats: Arc<EntryStats>) -> Reader {
-        Reader { place, inbox, done, token, stats, clock: ServerClock::default(), out: BTreeSet::new(), unsent: Vec::new(), latest: None }
+        Reader {
+            place,
+            inbox,
+            done,
+            token,
+            stats,
+            clock: ServerClock::default(),
+            out: BTreeSet::new(),
+            kept_back: BTreeSet::new(),
+            unsent: Vec::new(),
+            latest: None,
+        }
     }
 
     fn serve(&mut self, session: &mut Session) -> Result<(), End> {
@@ -150,7 +163,10 @@ impl Reader {
             if let Some(from) = &mut after {
                 match entries.last() {
                     Some((last, _)) => *from = last.to_string(),
-                    None => after = None,
+                    None => {
+                        self.kept_back.clear();
+                        after = None;
+                    }
                 }
             }
             match self.take(entries, again, session) {
@@ -223,11 +239,15 @@ impl Reader {
     fn take(&mut self, entries: Vec<Read>, again: bool, session: &mut Session) -> Result<(), End> {
         // Set before anything is handed on: a session that breaks in between learns it anew.
         self.latest = self.latest.max(entries.last().map(|(id, _)| *id).filter(|_| !again));
+        if !again {
+            self.kept_back.extend(entries.iter().map(|(id, _)| *id));
+        }
         for (id, payload) in entries {
             if again && self.out.contains(&id) {
                 continue;
             }
             self.stats.entries.add(1);
+            let again = again && !self.kept_back.contains(&id);
             self.hand_on(Entry { id, payload, taken: self.clock.taken(id, wall_now()), again }, session)?;
         }
         Ok(())
@@ -240,6 +260,7 @@ impl Reader {
             match self.inbox.send_timeout(entry, ROOM_WITHIN) {
                 Ok(()) => {
                     self.out.insert(id);
+                    self.kept_back.remove(&id);
                     return Ok(());
                 }
                 Err(SendTimeoutError::Disconnected(_)) => return Err(End::Done),

@@ -120,6 +120,24 @@ fn a_new_session_hands_out_nothing_that_is_being_worked_on() {
 }
 
 #[test]
+fn what_a_broken_session_kept_back_was_not_handed_on_before() {
+    let server = RedisServer::start();
+    let mut bot = bot(&server);
+    let reading = start(&server, 1);
+    let ids: Vec<EntryId> = ["one", "two", "three"].into_iter().map(|text| add(&mut bot, "command", text)).collect();
+    // One is in the inbox, another waits for room there.
+    until("the inbox is full", || reading.stats.entries.get() >= 2);
+    let before = reading.stats.connects.get();
+    let _: i64 = ::redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes").query(&mut bot).unwrap();
+    // Noticed with this acknowledgement, while one waits for room.
+    reading.done.send(ids[0]).unwrap();
+    until("there is a new session", || reading.stats.connects.get() > before);
+    let handed = [reading.next(), reading.next(), reading.next()].map(|entry| (entry.id, entry.again));
+    assert_eq!(handed.as_slice(), ids.iter().map(|id| (*id, false)).collect::<Vec<_>>());
+    reading.end();
+}
+
+#[test]
 fn what_is_finished_after_the_stop_is_acknowledged_and_nothing_new_is_taken() {
     let server = RedisServer::start();
     let mut bot = bot(&server);
