@@ -94,6 +94,7 @@ fn a_command_sent_while_the_broker_is_away_is_carried_out_once() {
     let trading = trading.killed();
     let answer = bot.until("the answer", |message| message.channel == "orders:answers").body;
     assert_eq!((&answer["result"], &answer["client_order_id"]), (&"accepted".into(), &"b-1".into()));
+    bot.since(0, "the fill", |message| message.body["event"] == "fill");
     let trading = trading.killed();
     let mut bot = trading.bot();
     let fills = answered(&mut bot, r#""action":"fills""#);

@@ -184,7 +184,9 @@ fn at_the_stop_what_is_under_way_is_finished_and_nothing_is_begun() {
     table.begins();
     assert_eq!(table.finishes(), quick);
     table.stop.stop(StopKind::Shutdown);
-    table.place("d-1", "AAPL");
+    // The dispatcher may be gone by now.
+    let id = "9-0".parse().unwrap();
+    let _ = table.entries.send(Entry { id, payload: Some(format!("{{{}}}", place("d-1", "AAPL")).into_bytes()), taken: wall_now(), again: false });
     table.let_go.send(()).unwrap();
     assert_eq!(table.finishes(), under_way);
     assert!(table.done.recv_timeout(LONG).is_err_and(|error| error.is_disconnected()), "something else was finished");
