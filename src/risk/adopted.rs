@@ -52,7 +52,8 @@ impl<'a> Family<'a> {
 }
 
 impl Book {
-    /// Forgets everything and counts these; of orders that have ended only whose they were, and what they filled.
+    /// Forgets everything but changes under way, and counts these; of orders that have ended only whose they were, and
+    /// what they filled.
     pub fn adopt(&mut self, orders: &[Order], bots: BTreeMap<String, Positions>, own: Own<'_>) {
         let before = std::mem::take(self);
         self.bots = bots;
@@ -98,6 +99,9 @@ impl Book {
             entry.filled = order.filled;
             if let Some(executed) = executed.remove(&order.id) {
                 entry.count(&executed, Decimal::ZERO);
+            }
+            if let Some(before) = family.before.open.get(id).filter(|before| before.is_called(&order.id)) {
+                entry.keep_changes(before);
             }
             if order.status.is_open() {
                 self.names.insert(order.id.clone(), id.clone());

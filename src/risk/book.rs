@@ -39,9 +39,32 @@ pub(super) struct OfSymbol {
     told: Option<Decimal>,
     /// The account's position by the fills.
     position: Option<Decimal>,
+    /// What was filled while nobody had told a position yet.
+    drift: Option<Drift>,
     moved_at: Option<Timestamp>,
     /// Since when both say different things though no fill came.
     differs_since: Option<Timestamp>,
+}
+
+/// Fills on top of a position that is not known: in all, and the furthest down and up on the way.
+#[derive(Debug, Clone, Copy, Default)]
+struct Drift {
+    total: Decimal,
+    low: Decimal,
+    high: Decimal,
+}
+
+impl Drift {
+    fn add(&mut self, change: Decimal) {
+        self.total = self.total.saturating_add(change);
+        (self.low, self.high) = (self.low.min(self.total), self.high.max(self.total));
+    }
+
+    /// A position that was read at any time on the way.
+    fn since(self, told: Decimal) -> Range {
+        let after = |before: Decimal| told.saturating_add(self.total).saturating_sub(before);
+        Range { low: after(self.high), high: after(self.low) }
+    }
 }
 
 /// The account's position, between the worst for a seller and the worst for a buyer.
@@ -114,7 +137,13 @@ impl Book {
     pub fn settle(&mut self, symbol: &Symbol, told: Decimal, now: Timestamp) -> Range {
         let Some(of) = self.by_symbol.get_mut(symbol) else { return Range::exactly(told) };
         of.told = Some(told);
-        let filled = of.position.unwrap_or(told);
+        if let Some(drift) = of.drift {
+            if is_recent(of.moved_at, now) {
+                return drift.since(told);
+            }
+            (of.drift, of.position) = (None, Some(told));
+        }
+        let filled = *of.position.get_or_insert(told);
         if filled == told {
             of.differs_since = None;
         } else if is_recent(of.moved_at, now) {
@@ -148,7 +177,7 @@ impl Book {
         self.put(request.client_order_id.clone(), entry);
         if let Some(of) = self.by_symbol.get_mut(&request.symbol) {
             of.told = Some(told);
-            of.position.get_or_insert(told);
+            of.position = of.position.or(of.drift.is_none().then_some(told));
         }
     }
 
@@ -281,10 +310,13 @@ impl Book {
         let request = &update.order.request;
         let change = request.side.signed(more);
         let of = self.by_symbol.entry(request.symbol.clone()).or_default();
-        of.position = match &update.fill {
-            Some(fill) if of.moved_at.is_none_or(|before| update.at >= before) => Some(fill.position),
-            _ => of.position.or(of.told).map(|position| position.saturating_add(change)),
-        };
+        match &update.fill {
+            Some(fill) if of.moved_at.is_none_or(|before| update.at >= before) => (of.position, of.drift) = (Some(fill.position), None),
+            _ => match of.position.or(of.told.filter(|_| of.drift.is_none())) {
+                Some(position) => of.position = Some(position.saturating_add(change)),
+                None => of.drift.get_or_insert_default().add(change),
+            },
+        }
         of.moved_at = of.moved_at.max(Some(update.at));
         of.differs_since = None;
         if let Some(bot) = bot {

@@ -80,6 +80,10 @@ impl Entry {
         bot.is_none() || self.bot.as_deref() == bot
     }
 
+    pub fn is_called(&self, venue: &VenueOrderId) -> bool {
+        self.venue.as_ref().or(self.expected_as.as_ref()) == Some(venue)
+    }
+
     /// Takes over what the venue says of it. Not every report repeats what it hangs together with.
     pub fn describe(&mut self, order: &Order) {
         if let Some(quantity) = order.quantity() {
@@ -132,6 +136,12 @@ impl Entry {
             self.changes.iter_mut().for_each(|(_, change)| *change = oldest.max(*change));
         }
         self.changes.push((approval, quantity));
+    }
+
+    /// What was under way is so still, though the order was read anew.
+    pub fn keep_changes(&mut self, before: &Entry) {
+        self.changes.clone_from(&before.changes);
+        self.answered_at = before.answered_at;
     }
 
     /// That change never left. One that was answered meanwhile is gone already.

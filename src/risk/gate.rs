@@ -136,8 +136,8 @@ impl Gate {
     }
 
     /// At the start, before anything is checked: counts what is open already, and what the orders of each bot have
-    /// bought and sold so far, as the caller has added it up. Whatever was counted before is forgotten, but for the rate
-    /// and for which order is whose.
+    /// bought and sold so far, as the caller has added it up. Whatever was counted before is forgotten, but for the
+    /// rate, changes under way and which order is whose.
     pub fn adopt(&mut self, orders: &[Order], positions_by_bot: &BTreeMap<String, BTreeMap<Symbol, Decimal>>) {
         let own = |id: &ClientOrderId| sender(id, &self.bot_limits, &self.halts).map(Box::from);
         self.book.adopt(orders, positions_by_bot.clone(), &own);

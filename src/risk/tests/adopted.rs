@@ -108,3 +108,30 @@ fn of_a_long_history_only_the_end_is_kept() {
     assert_eq!(position(&gate), dec("10000"));
     assert!(format!("{gate:?}").len() < 1_000_000);
 }
+
+#[test]
+fn a_fill_counts_though_nobody_has_told_a_position_before_it() {
+    let mut gate = gate(size_limit("100"));
+    let order = placed(&buy("a-1", "60"));
+    gate.adopt(std::slice::from_ref(&order), &BTreeMap::new());
+    gate.observe(&update(&order, OrderChange::Fill, OrderStatus::Filled, "60"));
+    // Read before the fill, or after it.
+    assert_eq!(ask(&mut gate, buy("a-2", "41"), "0").unwrap_err().rule, Rule::MaxPositionSize);
+    assert!(ask(&mut gate, buy("a-2", "40"), "0").is_ok());
+    gate.withdraw(&"a-2".parse().unwrap());
+    assert_eq!(ask(&mut gate, sell("a-3", "161"), "60").unwrap_err().measure.unwrap().used, dec("-60"));
+    let later = |gate: &mut Gate, units: &str| gate.check(buy("a-4", units), &sight(), &holding("60"), at(31)).is_ok();
+    assert!(!later(&mut gate, "41") && later(&mut gate, "40"));
+}
+
+#[test]
+fn a_change_under_way_counts_though_all_is_read_anew() {
+    let mut gate = gate(size_limit("100"));
+    let order = placed(&buy("a-1", "60"));
+    gate.observe(&open(&order));
+    ask_change(&mut gate, &order, "90", "0").unwrap();
+    gate.adopt_with_fills(std::slice::from_ref(&order), &[]);
+    assert!(ask(&mut gate, buy("a-2", "11"), "0").is_err());
+    gate.observe(&update(&order, OrderChange::ReplaceRejected, OrderStatus::New, "0"));
+    assert!(ask(&mut gate, buy("a-2", "40"), "0").is_ok());
+}

@@ -174,10 +174,17 @@ impl World {
     fn begin_again(&mut self, pick: usize) {
         if pick.is_multiple_of(2) {
             let bot_limits = BTreeMap::from([("a".to_owned(), size_limit(&BOT_LIMIT.to_string()))]);
+            // Nobody who begins hears answers to what another one has asked.
+            self.underway.retain(|update| update.change != OrderChange::ReplaceRejected);
+            self.heard.retain(|update| update.change != OrderChange::ReplaceRejected);
             self.gate = Gate::new(size_limit(&LIMIT.to_string()), bot_limits).for_account(of());
         }
         self.gate.adopt_with_fills(&self.orders, &self.fills);
+        // The position is read together with the orders.
         self.positions = vec![self.position()];
+        let told = self.told(0);
+        let probe = order_of("b-probe", Side::Buy, "0.001", limit("100"));
+        self.gate.check(probe, &sight(), &told, at(self.now)).map(|probe| self.gate.take_back(&probe.ticket())).ok();
     }
 
     fn step(&mut self, (what, pick, units): (u8, usize, u32)) {
