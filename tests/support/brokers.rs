@@ -3,10 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::Duration;
 
 use alpaca_broker::events::{EventBus, MarketDataEvent, MarketSight, Subscription, Topics};
 use alpaca_broker::exchanges::Broker;
-use alpaca_broker::exchanges::paper::broker::{Clock, PaperBroker, PaperSettings};
+use alpaca_broker::exchanges::paper::broker::{Clock, PaperBroker, PaperSettings, Ticks};
 use alpaca_broker::model::{MarketSession, Symbol, Timestamp};
 use rusqlite::{Connection, OpenFlags};
 use rust_decimal::Decimal;
@@ -71,8 +72,10 @@ impl PaperVenue {
         let bus = EventBus::new();
         let events = bus.subscribe(Topics::FACTS, FACTS);
         let read = Arc::clone(clock);
+        let ticking = Arc::clone(clock);
         let clock: Clock = Arc::new(move || Timestamp::from_nanos(read.load(Ordering::SeqCst)));
-        let broker = Arc::new(PaperBroker::new(settings, bus.clone(), clock));
+        let ticks: Ticks = Arc::new(move || Duration::from_nanos((ticking.load(Ordering::SeqCst) - MORNING).unsigned_abs()));
+        let broker = Arc::new(PaperBroker::with_ticks(settings, bus.clone(), clock, ticks));
         broker.connect().unwrap();
         (bus, events, broker)
     }

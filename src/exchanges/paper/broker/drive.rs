@@ -13,10 +13,10 @@ use crate::runtime::StopToken;
 
 /// At least so often the clock is read again, for clocks that are set.
 const LOOK: Duration = Duration::from_secs(1);
-/// Steps after which the log is worth moving.
-const STEPS: u64 = 1_000;
-/// Steps after which it is moved however busy we are: who writes meanwhile waits for the disk.
-const STEPS_AT_MOST: u64 = 12 * STEPS;
+/// Changes of orders after which the log is worth moving.
+const CHANGES: u64 = 2_500;
+/// And after which it is moved however busy we are: who writes meanwhile waits for the disk.
+const CHANGES_AT_MOST: u64 = 12 * CHANGES;
 /// So long nothing must have happened when it is moved.
 const QUIET: Duration = Duration::from_millis(100);
 
@@ -48,20 +48,21 @@ impl PaperBroker {
     }
 
     fn wait(&self) -> Duration {
-        let Some(due) = self.next_due() else { return LOOK };
-        let nanos = due.nanos().saturating_sub((self.clock)().nanos());
+        let mut held = self.held.lock();
+        let Some(due) = held.due else { return LOOK };
+        let nanos = due.nanos().saturating_sub(held.time.now(&self.clocks).nanos());
         Duration::from_nanos(nanos.max(0).unsigned_abs()).min(LOOK)
     }
 
     fn move_log(&self, quiet: bool) {
-        let steps = self.steps.load(Ordering::Relaxed);
-        if steps < STEPS || (!quiet && steps < STEPS_AT_MOST) {
+        let changes = self.changes.load(Ordering::Relaxed);
+        if changes < CHANGES || (!quiet && changes < CHANGES_AT_MOST) {
             return;
         }
         let checkpointer = self.checkpointer.lock();
         let Some(checkpointer) = checkpointer.as_ref() else { return };
         match checkpointer.run() {
-            Ok(_) => drop(self.steps.fetch_sub(steps, Ordering::Relaxed)),
+            Ok(_) => drop(self.changes.fetch_sub(changes, Ordering::Relaxed)),
             Err(cause) => log::warn!("the log of a paper account stays as long as it is: {cause}"),
         }
     }

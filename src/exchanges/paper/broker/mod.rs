@@ -1,56 +1,64 @@
 //! The paper account as a broker: one engine, one file, many callers.
 //!
 //! A call is one step: under one lock the engine does it and the file keeps it, then the caller is answered and the events
-//! are published, in the order in which they happened. When the file cannot be written, what the engine did is thrown away:
-//! the caller gets an error, nobody hears of it, and before the next call the state is read from the file again.
+//! are published, in the order in which they happened. Orders that come at the same time are one step together: each has
+//! its own outcome, the file is written once. When the file cannot be written, what the engine did is thrown away: the
+//! callers get an error, nobody hears of it, and before the next call the state is read from the file again.
 //!
 //! Must not know where prices come from nor who listens.
 
+mod calls;
+mod days;
 mod drive;
 mod outbox;
+mod queue;
 mod refusal;
 mod settings;
 mod sights;
 mod tally;
+mod time;
 mod venue;
 
 use std::fmt;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
 use std::time::Instant;
 
 use crossbeam_channel::{Receiver, Sender, bounded};
 use parking_lot::{Mutex, MutexGuard};
 
 pub use settings::{KIND, PaperSettings, Slippage};
+pub use time::{Clock, Ticks};
 
 use super::engine::Instrument;
 use super::store::{Checkpointer, StoreError};
-use crate::events::{AccountRef, BrokerHealth, Event, EventBus, MarketDataEvent, MarketSight, OrderKey};
-use crate::exchanges::{Broker, BrokerError, BrokerMetrics, CancelOutcome, Capabilities, Connection};
-use crate::model::{AccountInfo, Balance, Fill, MarketSession, Modification, Order, OrderRequest, Position, Symbol, Timestamp};
-use crate::risk::Approved;
+use crate::events::{BrokerHealth, Event, EventBus, MarketDataEvent, MarketSight};
+use crate::exchanges::{Broker, BrokerError, BrokerMetrics, Capabilities, Connection};
+use crate::model::{MarketSession, Order, OrderRequest, Timestamp};
 use outbox::Outbox;
+use queue::{Queue, Turn};
 use sights::Sights;
+use time::{AccountTime, Clocks};
 use venue::Venue;
-
-/// What time it is: a closure, so that a test can say.
-pub type Clock = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// How long a file that cannot be written is left alone before it is tried again.
 const REST_NANOS: i64 = 250_000_000;
+/// Orders that are kept in one transaction at most.
+const TOGETHER: usize = 64;
 
 /// One paper account.
 pub struct PaperBroker {
     settings: PaperSettings,
     capabilities: Capabilities,
     bus: EventBus,
-    clock: Clock,
+    clocks: Clocks,
     held: Mutex<Held>,
+    /// How it stands with the account, for those who must not wait for the lock.
+    state: AtomicU8,
+    orders: Queue<OrderRequest, Result<Order, BrokerError>>,
     outbox: Outbox,
     checkpointer: Mutex<Option<Checkpointer>>,
-    /// Steps since the log was last moved into the file.
-    steps: AtomicU64,
+    /// Changes of orders since the log was last moved into the file.
+    changes: AtomicU64,
     wake: Sender<()>,
     woken: Receiver<()>,
     metrics: BrokerMetrics,
@@ -63,9 +71,10 @@ struct Held {
     venue: Option<Venue>,
     trouble: Option<Trouble>,
     sights: Sights,
-    /// Time never runs backwards here, whatever the clock does.
-    latest: Timestamp,
+    time: AccountTime,
     due: Option<Timestamp>,
+    /// A step has begun: what the engine holds is not in the file yet.
+    unsettled: bool,
 }
 
 /// The file could not be written: what the engine holds counts no more.
@@ -76,15 +85,16 @@ struct Trouble {
 }
 
 impl Held {
-    fn now(&mut self, clock: &Clock) -> Timestamp {
-        self.latest = clock().max(self.latest);
-        self.latest
+    /// The account, when it is open and in no trouble.
+    fn usable(&mut self) -> Option<&mut Venue> {
+        self.venue.as_mut().filter(|_| self.trouble.is_none())
     }
 
-    /// Lets an account that is open and in no trouble do something.
-    fn usable(&mut self, act: impl FnOnce(&mut Venue)) {
-        if let (Some(venue), None) = (&mut self.venue, &self.trouble) {
-            act(venue);
+    fn connection(&self) -> Connection {
+        match (&self.venue, &self.trouble) {
+            (None, _) => Connection::Disconnected,
+            (Some(_), Some(_)) => Connection::Degraded,
+            (Some(_), None) => Connection::Connected,
         }
     }
 }
@@ -92,16 +102,27 @@ impl Held {
 impl PaperBroker {
     /// An account that nobody has opened: [`Broker::connect`] does.
     pub fn new(settings: PaperSettings, bus: EventBus, clock: Clock) -> PaperBroker {
+        PaperBroker::timed(settings, bus, Clocks::of(clock))
+    }
+
+    /// With a clock of one's own beside the wall clock, which may be set; the account's time goes on with the ticks.
+    pub fn with_ticks(settings: PaperSettings, bus: EventBus, clock: Clock, ticks: Ticks) -> PaperBroker {
+        PaperBroker::timed(settings, bus, Clocks::new(clock, ticks))
+    }
+
+    fn timed(settings: PaperSettings, bus: EventBus, clocks: Clocks) -> PaperBroker {
         let (wake, woken) = bounded(1);
         PaperBroker {
             capabilities: settings.capabilities(),
             settings,
             bus,
-            clock,
+            clocks,
             held: Mutex::default(),
+            state: AtomicU8::new(Connection::Disconnected as u8),
+            orders: Queue::default(),
             outbox: Outbox::default(),
             checkpointer: Mutex::default(),
-            steps: AtomicU64::new(0),
+            changes: AtomicU64::new(0),
             wake,
             woken,
             metrics: BrokerMetrics::new(Instant::now()),
@@ -122,7 +143,9 @@ impl PaperBroker {
             MarketSight::Session(session) => self.set_session(session),
             seen => self.show(|held, now| {
                 held.sights.note(&shown.symbol, seen, now);
-                held.usable(|venue| venue.see(&shown.symbol, &seen, now));
+                if let Some(venue) = held.usable() {
+                    venue.see(&shown.symbol, &seen, now);
+                }
                 Ok(())
             }),
         }
@@ -133,10 +156,11 @@ impl PaperBroker {
         self.show(|held, now| {
             let first = held.sights.session().is_none();
             held.sights.note_session(session);
-            match &mut held.venue {
+            match (&mut held.venue, &held.trouble) {
                 // The engine takes the first word for an opening: it begins anew in that phase, with the opening that the file knows.
-                Some(venue) if first && held.trouble.is_none() => return venue.reload(&self.settings, &held.sights, now),
-                _ => held.usable(|venue| venue.set_session(session, now)),
+                (Some(venue), None) if first => return venue.reload(&self.settings, &held.sights, now),
+                (Some(venue), None) => venue.set_session(session, now),
+                _ => {}
             }
             Ok(())
         });
@@ -144,7 +168,11 @@ impl PaperBroker {
 
     fn show(&self, show: impl FnOnce(&mut Held, Timestamp) -> Result<(), StoreError>) {
         let mut held = self.held.lock();
-        let now = held.now(&self.clock);
+        let now = self.begin(&mut held);
+        if let Some(venue) = held.usable() {
+            venue.turn_day(now);
+            held.unsettled = true;
+        }
         // Whoever calls next is told what went wrong.
         let _ = match show(&mut held, now) {
             Ok(()) if held.trouble.is_none() => self.settle(&mut held, now),
@@ -167,25 +195,60 @@ impl PaperBroker {
 
     fn step_inside<T>(&self, act: impl FnOnce(&mut Venue, Timestamp) -> Result<T, BrokerError>) -> Result<T, BrokerError> {
         let mut held = self.held.lock();
-        let now = held.now(&self.clock);
-        self.recover(&mut held, now)?;
-        let venue = held.venue.as_mut().ok_or_else(|| self.not_connected())?;
-        venue.engine.advance(now);
-        let result = act(venue, now);
-        let settled = self.settle(&mut held, now);
+        let result = self.step_held(&mut held, act);
         // In turn: else who has the processor goes on for a whole slice of time while the others wait.
         MutexGuard::unlock_fair(held);
-        settled.and(result)
+        result?
+    }
+
+    /// What was done counts only once it is kept: else the error is why it was not.
+    fn step_held<T>(&self, held: &mut Held, act: impl FnOnce(&mut Venue, Timestamp) -> T) -> Result<T, BrokerError> {
+        let now = self.begin(held);
+        self.recover(held, now)?;
+        let venue = held.venue.as_mut().ok_or_else(|| self.not_connected())?;
+        held.unsettled = true;
+        venue.advance(now);
+        let result = act(venue, now);
+        self.settle(held, now)?;
+        Ok(result)
+    }
+
+    /// Reads the clock, and sees whether the last step came to its end.
+    fn begin(&self, held: &mut Held) -> Timestamp {
+        let now = held.time.now(&self.clocks);
+        if std::mem::take(&mut held.unsettled) && held.venue.is_some() && held.trouble.is_none() {
+            let cause = "a call broke off in the middle, and what it did is being thrown away".to_owned();
+            let error = BrokerError::Storage { broker: self.settings.name.to_string(), cause };
+            log::error!("{error}");
+            held.trouble = Some(Trouble { error, again: now });
+            self.note(held);
+        }
+        now
+    }
+
+    /// One step for all who wait.
+    fn place_waiting(&self, turn: Turn<'_, OrderRequest, Result<Order, BrokerError>>) {
+        let mut held = self.held.lock();
+        let (requests, callers): (Vec<_>, Vec<_>) = turn.take(TOGETHER).into_iter().unzip();
+        let placed = self.step_held(&mut held, |venue, now| requests.into_iter().map(|request| venue.place(request, now)).collect());
+        MutexGuard::unlock_fair(held);
+        // Whoever is next need not wait until all of these are answered.
+        drop(turn);
+        let placed: Vec<_> = placed.unwrap_or_else(|error| vec![Err(error); callers.len()]);
+        callers.into_iter().zip(placed).for_each(|(caller, placed)| caller.answer(placed));
+        self.outbox.carry(&self.bus);
     }
 
     /// Writes down what happened, and hands over the events of it.
     fn settle(&self, held: &mut Held, now: Timestamp) -> Result<(), BrokerError> {
+        held.unsettled = false;
         let Some(venue) = &mut held.venue else { return Ok(()) };
-        match venue.keep() {
+        match venue.keep(now) {
             Ok(events) => {
                 let due = venue.engine.next_due();
                 if !events.is_empty() {
-                    self.steps.fetch_add(1, Ordering::Relaxed);
+                    let changes = events.iter().filter(|event| matches!(event, Event::OrderUpdated(_))).count();
+                    self.changes.fetch_add(changes as u64, Ordering::Relaxed);
                     tally::count(&events, &self.metrics);
                     self.outbox.put(events);
                 }
@@ -213,18 +276,26 @@ impl PaperBroker {
         }
         log::info!("the paper account {} is kept again in {}", self.settings.account, self.settings.file.display());
         held.trouble = None;
+        self.note(held);
         self.tell_health(1.0, Vec::new(), now);
         self.settle(held, now)
     }
 
     fn lost(&self, held: &mut Held, cause: &StoreError, now: Timestamp) -> BrokerError {
+        held.unsettled = false;
         let error = refusal::of_store(&self.settings.name, cause);
         if held.trouble.is_none() {
             log::error!("{error}");
             self.tell_health(0.0, vec![error.to_string()], now);
         }
         held.trouble = Some(Trouble { error: error.clone(), again: Timestamp::from_nanos(now.nanos().saturating_add(REST_NANOS)) });
+        self.note(held);
         error
+    }
+
+    /// Tells those who do not take the lock how it stands.
+    fn note(&self, held: &Held) {
+        self.state.store(held.connection() as u8, Ordering::Relaxed);
     }
 
     fn tell_health(&self, score: f64, reasons: Vec<String>, at: Timestamp) {
@@ -234,118 +305,11 @@ impl PaperBroker {
     fn not_connected(&self) -> BrokerError {
         BrokerError::NotConnected { broker: self.settings.name.to_string(), cause: "the account is not open".to_owned() }
     }
-
-    fn timed_place(&self, request: OrderRequest) -> Result<Order, BrokerError> {
-        self.capabilities.check(&request).inspect_err(|error| self.metrics.failed(error))?;
-        self.step(|venue, now| venue.place(request, now))
-    }
-
-    fn open(&self) -> Result<(), BrokerError> {
-        let mut held = self.held.lock();
-        let now = held.now(&self.clock);
-        if held.venue.is_some() {
-            return self.recover(&mut held, now);
-        }
-        let venue = Venue::open(&self.settings, &held.sights, now).map_err(|cause| refusal::of_store(&self.settings.name, &cause))?;
-        let checkpointer = venue.checkpointer().map_err(|cause| refusal::of_store(&self.settings.name, &cause))?;
-        *self.checkpointer.lock() = Some(checkpointer);
-        held.latest = venue.began.max(held.latest);
-        held.venue = Some(venue);
-        self.metrics.connected(Instant::now());
-        self.settle(&mut held, now)
-    }
 }
 
-impl Broker for PaperBroker {
-    fn of(&self) -> AccountRef {
-        AccountRef { broker: self.settings.name.clone(), account: self.settings.account.clone() }
-    }
-
-    fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
-    }
-
-    fn connect(&self) -> Result<(), BrokerError> {
-        let opened = self.open();
-        self.outbox.carry(&self.bus);
-        opened.inspect_err(|error| self.metrics.failed(error))
-    }
-
-    fn disconnect(&self) {
-        let mut held = self.held.lock();
-        let venue = held.venue.take();
-        (held.trouble, held.due) = (None, None);
-        let checkpointer = self.checkpointer.lock().take();
-        // Closed before anybody can open it again.
-        drop((checkpointer, venue));
-        drop(held);
-        self.metrics.disconnected(Instant::now());
-        self.outbox.carry(&self.bus);
-    }
-
-    fn connection(&self) -> Connection {
-        let held = self.held.lock();
-        match (&held.venue, &held.trouble) {
-            (None, _) => Connection::Disconnected,
-            (Some(_), Some(_)) => Connection::Degraded,
-            (Some(_), None) => Connection::Connected,
-        }
-    }
-
-    fn place(&self, order: Approved<OrderRequest>) -> Result<Order, BrokerError> {
-        let began = Instant::now();
-        let placed = self.timed_place(order.into_inner());
-        self.metrics.placement.observe(began.elapsed());
-        let outcome = if placed.is_ok() { &self.metrics.placed } else { &self.metrics.rejected };
-        outcome.add(1);
-        placed
-    }
-
-    fn modify(&self, order: &OrderKey, change: Approved<Modification>) -> Result<Order, BrokerError> {
-        self.step(|venue, now| venue.modify(order, change.into_inner(), now))
-    }
-
-    fn cancel(&self, order: &OrderKey) -> Result<(), BrokerError> {
-        let began = Instant::now();
-        let cancelled = self.step(|venue, now| venue.cancel(order, now));
-        self.metrics.cancellation.observe(began.elapsed());
-        cancelled
-    }
-
-    fn cancel_all(&self, symbol: Option<&Symbol>) -> Result<Vec<CancelOutcome>, BrokerError> {
-        self.step(|venue, now| Ok(venue.cancel_all(symbol, now)))
-    }
-
-    fn open_orders(&self) -> Result<Vec<Order>, BrokerError> {
-        self.step(|venue, _| Ok(venue.open_orders()))
-    }
-
-    fn order(&self, order: &OrderKey) -> Result<Option<Order>, BrokerError> {
-        self.step(|venue, _| venue.order(order))
-    }
-
-    fn orders(&self, orders: &[OrderKey]) -> Result<Vec<Option<Order>>, BrokerError> {
-        self.step(|venue, _| orders.iter().map(|order| venue.order(order)).collect())
-    }
-
-    fn fills(&self, since: Timestamp, limit: usize) -> Result<Vec<Fill>, BrokerError> {
-        self.step(|venue, _| venue.fills(since, limit))
-    }
-
-    fn positions(&self) -> Result<Vec<Position>, BrokerError> {
-        self.step(|venue, _| Ok(venue.positions()))
-    }
-
-    fn account(&self) -> Result<AccountInfo, BrokerError> {
-        self.step(|venue, _| venue.account().ok_or_else(|| self.not_connected()))
-    }
-
-    fn balances(&self) -> Result<Vec<Balance>, BrokerError> {
-        self.step(|venue, _| Ok(venue.balances()))
-    }
-
-    fn metrics(&self) -> &BrokerMetrics {
-        &self.metrics
+impl Drop for PaperBroker {
+    fn drop(&mut self) {
+        self.disconnect();
     }
 }
 

@@ -49,7 +49,7 @@ pub struct PaperSettings {
     pub extended_hours: bool,
     pub fills: FillRules,
     pub seed: u64,
-    /// Orders that have ended and are held in memory after a start; older ones are looked up in the file.
+    /// Orders that have ended and are held in memory; older ones are looked up in the file.
     pub remembered: usize,
     /// Where the account is kept.
     pub file: PathBuf,
@@ -98,6 +98,7 @@ impl PaperSettings {
             margin: self.margin,
             shorting: self.shorting,
             extended_hours: self.extended_hours,
+            remembered: self.remembered,
             ..EngineSettings::honest(self.name.clone(), self.seed)
         }
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::events::{Event, OrderUpdate};
 use crate::exchanges::BrokerMetrics;
+use crate::exchanges::paper::engine::OTHER_EXIT_FILLED;
 use crate::model::OrderChange;
 
 pub(super) fn count(events: &[Event], metrics: &BrokerMetrics) {
@@ -28,7 +29,8 @@ fn count_update(update: &OrderUpdate, metrics: &BrokerMetrics) {
         OrderChange::Fill => metrics.filled.add(1),
         OrderChange::Canceled => {
             metrics.canceled.add(1);
-            metrics.unfilled.add(1);
+            // Of two exits one is meant to be filled.
+            metrics.unfilled.add(u64::from(update.reason.as_deref() != Some(OTHER_EXIT_FILLED)));
         }
         OrderChange::Expired | OrderChange::Rejected => metrics.unfilled.add(1),
         _ => {}

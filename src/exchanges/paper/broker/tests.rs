@@ -1,3 +1,8 @@
+mod days;
+mod lasting;
+mod together;
+
+use std::sync::Arc;
 use std::sync::atomic::AtomicI64;
 use std::time::Duration;
 
@@ -5,11 +10,11 @@ use rust_decimal::Decimal;
 use tempfile::TempDir;
 
 use super::*;
-use crate::events::{Subscription, Topics};
+use crate::events::{OrderKey, Subscription, Topics};
 use crate::exchanges::OrderAdvice;
 use crate::exchanges::paper::models::Latency;
-use crate::model::{OrderClass, OrderStatus, OrderType, Side, Size, TimeInForce, Trail};
-use crate::risk::{Gate, Holdings, Sight};
+use crate::model::{OrderClass, OrderStatus, OrderType, Side, Size, Symbol, TimeInForce, Trail};
+use crate::risk::{Approved, Gate, Holdings, Sight};
 use crate::runtime::{Stop, StopKind, wall_now};
 
 const SECOND: i64 = 1_000_000_000;
@@ -18,7 +23,10 @@ const MORNING: i64 = 1_795_014_000 * SECOND;
 
 struct Desk {
     folder: TempDir,
+    /// What the wall clock shows.
     time: Arc<AtomicI64>,
+    /// Nanoseconds that have really passed.
+    passed: Arc<AtomicI64>,
     broker: PaperBroker,
     heard: Subscription,
 }
@@ -37,11 +45,23 @@ impl Desk {
     fn open(folder: TempDir, time: Arc<AtomicI64>, tune: fn(&mut PaperSettings)) -> Desk {
         let mut settings = PaperSettings::new("paper".parse().unwrap(), "one".parse().unwrap(), folder.path().join("paper.db"));
         tune(&mut settings);
-        let (bus, read) = (EventBus::new(), Arc::clone(&time));
+        let (bus, read, passed) = (EventBus::new(), Arc::clone(&time), Arc::new(AtomicI64::new(0)));
         let heard = bus.subscribe(Topics::ALL, 10_000);
-        let broker = PaperBroker::new(settings, bus, Arc::new(move || Timestamp::from_nanos(read.load(Ordering::SeqCst))));
+        let wall = Arc::new(move || Timestamp::from_nanos(read.load(Ordering::SeqCst)));
+        let ticking = Arc::clone(&passed);
+        let ticks = Arc::new(move || Duration::from_nanos(ticking.load(Ordering::SeqCst).unsigned_abs()));
+        let broker = PaperBroker::with_ticks(settings, bus, wall, ticks);
         broker.connect().unwrap();
-        Desk { folder, time, broker, heard }
+        Desk { folder, time, passed, broker, heard }
+    }
+
+    /// Somebody sets the wall clock, and no time passes.
+    fn set_clock(&self, by_seconds: i64) {
+        self.time.fetch_add(by_seconds * SECOND, Ordering::SeqCst);
+    }
+
+    fn status(&self, name: &str) -> OrderStatus {
+        self.broker.order(&key(name)).unwrap().unwrap().status
     }
 
     fn again(self, tune: fn(&mut PaperSettings)) -> Desk {
@@ -52,6 +72,7 @@ impl Desk {
 
     fn pass(&self, seconds: i64) {
         self.time.fetch_add(seconds * SECOND, Ordering::SeqCst);
+        self.passed.fetch_add(seconds * SECOND, Ordering::SeqCst);
         self.broker.advance();
     }
 

@@ -2,11 +2,12 @@
 //!
 //! Must not know threads, locks or who listens.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
 
+use super::days::Days;
 use super::refusal;
 use super::settings::PaperSettings;
 use super::sights::Sights;
@@ -15,12 +16,12 @@ use crate::exchanges::paper::engine::{AccountState, Engine, Instrument};
 use crate::exchanges::paper::store::{Change, Checkpointer, Opening, Purse, Saved, Store, StoreError};
 use crate::exchanges::{BrokerError, CancelOutcome};
 use crate::model::{
-    AccountId, AccountInfo, Balance, ClientOrderId, ExchangeName, Fill, MarketSession, Modification, Order, OrderRequest, OrderStatus, OrderType, Position,
-    Symbol, TimeInForce, Timestamp, VenueOrderId, worth,
+    AccountId, AccountInfo, Balance, ClientOrderId, ExchangeName, Fill, MarketSession, Modification, Order, OrderRequest, OrderStatus, Position, Symbol,
+    TimeInForce, Timestamp, VenueOrderId,
 };
 
-/// Where the stop of a trailing order stands, and the best price that it has seen.
-type Trailing = (Option<Decimal>, Option<Decimal>);
+/// So often the prices of what is held are written down.
+const PRICES_EVERY: i64 = 60_000_000_000;
 
 #[derive(Debug)]
 pub(super) struct Venue {
@@ -30,7 +31,7 @@ pub(super) struct Venue {
     /// No step is earlier.
     pub began: Timestamp,
     store: Store,
-    /// Whether the engine knows every order that the file knows.
+    /// Whether the engine was given every order that the file knew, and so knows all names.
     complete: bool,
     /// Orders that were changed by the call under way and may not stand in an event.
     touched: Vec<Arc<Order>>,
@@ -38,12 +39,16 @@ pub(super) struct Venue {
     purse: Purse,
     /// Whether the money may be another than the file says.
     paid: bool,
+    days: Days,
     /// The trading day that the engine knows the opening of.
     day: i64,
+    /// When it is over.
+    day_ends: Timestamp,
+    /// The prices that the file knows of what is held.
+    prices: BTreeMap<Symbol, Option<Decimal>>,
+    prices_due: Timestamp,
     /// Orders whose end was asked for before they could be told so.
     cancels: Vec<VenueOrderId>,
-    /// What the file says of open trailing orders: their stops move without an event.
-    trailing: HashMap<VenueOrderId, Trailing>,
 }
 
 impl Venue {
@@ -65,9 +70,12 @@ impl Venue {
             touched: Vec::new(),
             purse: saved.purse.clone(),
             paid: false,
+            days: Days::default(),
             day: saved.purse.day,
+            day_ends: now,
+            prices: BTreeMap::new(),
+            prices_due: now,
             cancels: Vec::new(),
-            trailing: HashMap::new(),
         };
         venue.restore(settings, sights, saved, now);
         Ok(venue)
@@ -95,8 +103,8 @@ impl Venue {
                 engine.list(Instrument::of(symbol));
             }
         }
-        let today = trading_day(now);
-        let lapsed = saved.orders.iter().any(|order| lapsed(order, sights.session(), today));
+        let today = self.days.of(now);
+        let lapsed = saved.orders.iter().any(|order| self.lapsed(order, sights.session(), today));
         // Both before the account comes back: a restart is no opening, and a trade that was seen once fills nobody twice.
         if let Some(session) = if lapsed { Some(MarketSession::Post) } else { sights.session() } {
             engine.set_session(session, start);
@@ -105,12 +113,13 @@ impl Venue {
             engine.see(symbol, &sight, at);
         }
         self.complete = saved.complete;
-        self.trailing = saved.orders.iter().filter(|order| trails(order)).map(|order| (order.id.clone(), (order.trailing_stop, order.high_water))).collect();
+        self.prices = saved.positions.iter().map(|position| (position.symbol.clone(), position.mark)).collect();
         (self.cancels, self.paid) = (Vec::new(), true);
         let is_open = sights.session().is_some_and(|session| session != MarketSession::Closed);
         let opened_since = is_open && saved.purse.day != today;
         self.day = if opened_since { today } else { saved.purse.day };
-        let equity_at_open = if opened_since { equity(&engine, &saved) } else { saved.purse.equity_at_open };
+        self.day_ends = self.days.end(now);
+        let equity_at_open = if opened_since { equity_then(&engine, &saved) } else { saved.purse.equity_at_open };
         let open: Vec<Arc<Order>> = saved.orders.iter().filter(|order| order.status.is_open()).cloned().collect();
         let state = AccountState {
             id: self.account.clone(),
@@ -121,6 +130,7 @@ impl Venue {
             equity_at_open,
             positions: saved.positions,
             orders: saved.orders,
+            triggered: saved.triggered,
             fills: saved.fills,
         };
         self.purse = saved.purse;
@@ -139,10 +149,53 @@ impl Venue {
         self.touched = changed.collect();
     }
 
+    /// Lets happen what is due.
+    pub fn advance(&mut self, now: Timestamp) {
+        self.turn_day(now);
+        self.engine.advance(now);
+    }
+
+    /// Where the market never closes, a day begins at midnight; else with its opening.
+    pub fn turn_day(&mut self, now: Timestamp) {
+        if now < self.day_ends {
+            return;
+        }
+        self.day_ends = self.days.end(now);
+        let today = self.days.of(now);
+        if today != self.day && self.engine.session() != MarketSession::Closed {
+            self.engine.begin_day(now);
+            (self.day, self.paid) = (today, true);
+        }
+    }
+
+    /// Writes down what things are worth, for a start on another day.
+    pub fn keep_prices(&mut self, now: Timestamp) -> Result<(), StoreError> {
+        self.prices_due = now;
+        let change = Change { positions: self.repriced(now), ..Change::default() };
+        if change.is_empty() { Ok(()) } else { self.store.save(&change) }
+    }
+
+    /// From time to time: what is worth something else than the file says.
+    fn repriced(&mut self, now: Timestamp) -> Vec<Position> {
+        if now < self.prices_due {
+            return Vec::new();
+        }
+        self.prices_due = Timestamp::from_nanos(now.nanos().saturating_add(PRICES_EVERY));
+        let held = self.engine.positions(&self.account).into_iter();
+        held.filter(|position| self.prices.get(&position.symbol) != Some(&position.mark)).collect()
+    }
+
     /// Writes down what happened since the last time, and only then gives the events of it away.
-    pub fn keep(&mut self) -> Result<Vec<Event>, StoreError> {
+    pub fn keep(&mut self, now: Timestamp) -> Result<Vec<Event>, StoreError> {
         let events = self.engine.take_events();
-        let mut change = Change { orders: self.changed_orders(&events), cancels: std::mem::take(&mut self.cancels), ..Change::default() };
+        let quiet = self.engine.take_quiet();
+        let mut change = Change {
+            orders: self.changed_orders(&events, &quiet),
+            triggered: quiet.into_iter().filter(|(_, triggered)| *triggered).map(|(order, _)| order.id.clone()).collect(),
+            cancels: std::mem::take(&mut self.cancels),
+            positions: self.repriced(now),
+            ..Change::default()
+        };
         for event in &events {
             match event {
                 Event::Filled(filled) => change.fills.push(filled.fill.clone()),
@@ -165,10 +218,10 @@ impl Venue {
     }
 
     /// Each order that is another than the file says, as it is now, once.
-    fn changed_orders(&mut self, events: &[Event]) -> Vec<Arc<Order>> {
+    fn changed_orders(&mut self, events: &[Event], quiet: &[(Arc<Order>, bool)]) -> Vec<Arc<Order>> {
         let touched = std::mem::take(&mut self.touched);
         let mut orders: Vec<Arc<Order>> = Vec::new();
-        let mut places: HashMap<VenueOrderId, usize> = HashMap::new();
+        let mut places: HashMap<VenueOrderId, usize, foldhash::fast::RandomState> = HashMap::default();
         let mut put = |order: &Arc<Order>| match places.get(&order.id) {
             Some(place) => orders[*place] = Arc::clone(order),
             None => {
@@ -177,26 +230,17 @@ impl Venue {
             }
         };
         let in_events = events.iter().filter_map(|event| if let Event::OrderUpdated(update) = event { Some(&update.order) } else { None });
-        for order in touched.iter().chain(in_events) {
+        for order in touched.iter().chain(in_events).chain(quiet.iter().map(|(order, _)| order)) {
             let order = self.known(&order.id).unwrap_or(order);
             put(order);
             // Their ties to each other change without an event.
             order.legs.iter().chain(&order.parent).filter_map(|id| self.known(id)).for_each(&mut put);
         }
-        for (id, kept) in &self.trailing {
-            self.known(id).filter(|order| (order.trailing_stop, order.high_water) != *kept).into_iter().for_each(&mut put);
-        }
         orders
     }
 
     fn remember(&mut self, change: Change) {
-        for order in change.orders {
-            if trails(&order) {
-                self.trailing.insert(order.id.clone(), (order.trailing_stop, order.high_water));
-            } else if !self.trailing.is_empty() {
-                self.trailing.remove(&order.id);
-            }
-        }
+        self.prices.extend(change.positions.into_iter().map(|position| (position.symbol, position.mark)));
         if let Some(purse) = change.purse {
             self.purse = purse;
         }
@@ -221,7 +265,7 @@ impl Venue {
 
     pub fn set_session(&mut self, session: MarketSession, now: Timestamp) {
         if self.engine.session() == MarketSession::Closed && session != MarketSession::Closed {
-            (self.day, self.paid) = (trading_day(now), true);
+            (self.day, self.paid) = (self.days.of(now), true);
         }
         self.engine.set_session(session, now);
     }
@@ -230,7 +274,6 @@ impl Venue {
         let name = request.client_order_id.clone();
         self.unused(&name)?;
         let order = self.engine.place(&self.account, request, now).map_err(|refused| refusal::of_placement(refused, Some(&name)))?;
-        self.touched.push(Arc::clone(&order));
         Ok(Order::clone(&order))
     }
 
@@ -274,7 +317,7 @@ impl Venue {
     pub fn order(&self, key: &OrderKey) -> Result<Option<Order>, BrokerError> {
         match self.engine.order(&self.account, key) {
             Some(order) => Ok(Some(Order::clone(order))),
-            None if self.complete => Ok(None),
+            None if self.complete && !self.engine.has_forgotten() => Ok(None),
             None => self.store.order(key).map_err(|cause| refusal::of_store(&self.broker, &cause)),
         }
     }
@@ -326,31 +369,23 @@ impl Venue {
         self.touched.push(order);
     }
 
+    /// Whether an order was for a day that is over.
+    fn lapsed(&self, order: &Order, session: Option<MarketSession>, today: i64) -> bool {
+        let request = &order.request;
+        let was_in_market = order.status.is_open() && !matches!(order.status, OrderStatus::Accepted | OrderStatus::Held);
+        let for_a_day = request.time_in_force == TimeInForce::Day && !request.symbol.is_pair();
+        was_in_market && for_a_day && (self.days.of(order.times.updated) < today || session == Some(MarketSession::Closed))
+    }
+
     #[cfg(test)]
     pub fn store(&self) -> &Store {
         &self.store
     }
 }
 
-/// Days since 1970 that change when no stock market is open in New York: at one or two in the morning there.
-fn trading_day(at: Timestamp) -> i64 {
-    (at.seconds() - 6 * 3_600).div_euclid(86_400)
-}
-
-/// Whether an order was for a day that is over.
-fn lapsed(order: &Order, session: Option<MarketSession>, today: i64) -> bool {
-    let request = &order.request;
-    let was_in_market = order.status.is_open() && !matches!(order.status, OrderStatus::Accepted | OrderStatus::Held);
-    let for_a_day = request.time_in_force == TimeInForce::Day && !request.symbol.is_pair();
-    was_in_market && for_a_day && (trading_day(order.times.updated) < today || session == Some(MarketSession::Closed))
-}
-
-fn equity(engine: &Engine, saved: &Saved) -> Decimal {
-    let value =
-        |position: &Position| engine.book(position.symbol.as_str()).and_then(|book| book.mark()).map_or(position.cost, |mark| worth(mark, position.quantity));
+/// What the account was worth when prices were last written down, which is nearer to the opening than what is shown now.
+fn equity_then(engine: &Engine, saved: &Saved) -> Decimal {
+    let shown = |position: &Position| engine.book(position.symbol.as_str()).and_then(|book| book.mark());
+    let value = |position: &Position| Position { mark: position.mark.or_else(|| shown(position)), ..position.clone() }.market_value();
     saved.purse.cash + saved.positions.iter().map(value).sum::<Decimal>()
-}
-
-fn trails(order: &Order) -> bool {
-    matches!(order.request.kind, OrderType::TrailingStop { .. }) && order.status.is_open()
 }

@@ -77,13 +77,16 @@ impl Engine {
         if !self.settings.refuse_wash_trades || request.class != OrderClass::Simple {
             return Ok(());
         }
-        let mine = named_price(request, None);
+        let listed = self.listed.get(&request.symbol);
+        // A trailing stop that is changed goes on from the best price that it has seen.
+        let seen = instead.and_then(|seq| self.store.get(seq)).and_then(|old| old.order.high_water);
+        let mine = listed.and_then(|listed| could_trade_at(listed, request, seen));
         for seq in self.store.open_of(request.symbol.as_str()).iter().filter(|seq| Some(**seq) != instead) {
             let Some(other) = self.store.get(*seq) else { continue };
             if other.account != *account || other.place == Place::Waiting || other.order.request.side == request.side {
                 continue;
             }
-            let theirs = named_price(&other.order.request, other.order.trailing_stop);
+            let theirs = listed.and_then(|listed| could_trade_at(listed, &other.order.request, other.order.high_water));
             let crosses = match (mine, theirs, request.side) {
                 (Some(mine), Some(theirs), Side::Buy) => mine >= theirs,
                 (Some(mine), Some(theirs), Side::Sell) => mine <= theirs,
@@ -97,9 +100,15 @@ impl Engine {
     }
 }
 
-/// The price at which an order would trade, as far as it names one.
-fn named_price(request: &OrderRequest, trailing: Option<Decimal>) -> Option<Decimal> {
-    request.kind.limit().or(request.kind.stop()).map(OrderPrice::value).or(trailing)
+/// The price from which on an order could trade: its limit, else its stop as it stands, else what the market shows. A
+/// trailing stop that has seen no price yet starts from what it would meet.
+fn could_trade_at(listed: &Listed, request: &OrderRequest, seen: Option<Decimal>) -> Option<Decimal> {
+    let named = request.kind.limit().or(request.kind.stop()).map(OrderPrice::value);
+    let meets = || listed.book.indication(request.side);
+    match request.kind {
+        OrderType::TrailingStop { trail } => seen.or_else(meets).map(|best| trailing_stop(&listed.instrument, request.side, trail, best)),
+        _ => named.or_else(meets),
+    }
 }
 
 /// Where a trailing stop begins to trail.

@@ -6,6 +6,9 @@ use super::Engine;
 use super::store::{Place, Seq};
 use crate::model::{OrderChange, Quantity, Size, Timestamp};
 
+/// Why an exit ended whose work the other one has done.
+pub const OTHER_EXIT_FILLED: &str = "the other exit was filled";
+
 impl Engine {
     /// An order was filled, in whole when `complete`.
     pub(super) fn after_fill(&mut self, seq: Seq, complete: bool, at: Timestamp) {
@@ -19,7 +22,7 @@ impl Engine {
         }
         let Some(sibling) = sibling.filter(|sibling| self.is_open(*sibling)) else { return };
         if complete {
-            self.end(sibling, OrderChange::Canceled, "the other exit was filled", at);
+            self.end(sibling, OrderChange::Canceled, OTHER_EXIT_FILLED, at);
             return;
         }
         let Some(entry) = self.store.get(sibling) else { return };

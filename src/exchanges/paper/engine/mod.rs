@@ -36,6 +36,7 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 
 pub use book::{Book, PriceBand, SeenQuote, SeenTrade};
+pub use exits::OTHER_EXIT_FILLED;
 pub use instrument::{AssetClass, Instrument};
 pub use refusal::Refusal;
 pub use restore::AccountState;
@@ -82,6 +83,7 @@ impl Engine {
         Engine {
             chance: fastrand::Rng::with_seed(settings.seed),
             names: fastrand::Rng::with_seed(settings.seed ^ start.rotate_left(17)),
+            store: Store::new(settings.remembered),
             settings,
             now,
             session: None,
@@ -89,7 +91,6 @@ impl Engine {
             closing: None,
             listed: HashMap::default(),
             accounts: BTreeMap::new(),
-            store: Store::default(),
             timers: Timers::default(),
             events: Vec::new(),
             scratch: Vec::new(),
@@ -132,6 +133,18 @@ impl Engine {
     /// What happened since the last call, in order.
     pub fn take_events(&mut self) -> Vec<Event> {
         std::mem::take(&mut self.events)
+    }
+
+    /// Open orders of which something changed since the last call that no event tells, and whether each is a stop that has
+    /// been triggered.
+    pub fn take_quiet(&mut self) -> Vec<(Arc<Order>, bool)> {
+        let quiet = self.store.take_quiet();
+        quiet.into_iter().filter_map(|seq| self.store.get(seq)).map(|entry| (Arc::clone(&entry.order), entry.triggered)).collect()
+    }
+
+    /// Whether orders were forgotten, for there were too many.
+    pub fn has_forgotten(&self) -> bool {
+        self.store.forgot
     }
 
     /// An order of an account; ids of the venue compare without dashes and capitals.

@@ -109,6 +109,7 @@ impl Engine {
         (entry.parent, entry.legs, entry.sibling) = links.clone();
         self.relink(old, new, links);
         self.trail_anew(new);
+        self.store.changed_quietly(new);
         self.step(new, if place == Place::Waiting { OrderChange::Held } else { OrderChange::New }, None, at);
         if cancelling {
             self.step(new, OrderChange::PendingCancel, None, at);

@@ -11,7 +11,7 @@ use super::ledger::Ledger;
 use super::means::reserve_price;
 use super::store::{Place, Seq};
 use super::timers::Due;
-use crate::model::{AccountId, Fill, Order, OrderChange, OrderClass, OrderStatus, OrderType, Position, PositionIntent, Timestamp};
+use crate::model::{AccountId, Fill, Order, OrderChange, OrderClass, OrderStatus, OrderType, Position, PositionIntent, Timestamp, VenueOrderId};
 
 /// All that an account is.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,8 @@ pub struct AccountState {
     pub positions: Vec<Position>,
     /// As submitted; closed ones too, so that no name is used twice.
     pub orders: Vec<Arc<Order>>,
+    /// Open stops that have been triggered.
+    pub triggered: Vec<VenueOrderId>,
     /// Oldest first.
     pub fills: Vec<Fill>,
 }
@@ -43,12 +45,18 @@ impl Engine {
             equity_at_open: ledger.equity_at_open,
             positions: ledger.positions.values().cloned().collect(),
             orders: self.orders(id).map(|(_, order)| Arc::clone(order)).collect(),
+            triggered: self.triggered(ledger),
             fills: ledger.fills.iter().cloned().collect(),
         })
     }
 
+    fn triggered(&self, ledger: &Ledger) -> Vec<VenueOrderId> {
+        let open = ledger.open.iter().filter_map(|seq| self.store.get(*seq));
+        open.filter(|entry| entry.triggered).map(|entry| entry.order.id.clone()).collect()
+    }
+
     /// Takes up an account after a restart; nothing is told. Resting orders rest again behind the queue, what was on its
-    /// way starts its way again, and stops wait for their price.
+    /// way starts its way again, and stops that were not triggered wait for their price.
     pub fn restore(&mut self, state: AccountState, now: Timestamp) {
         let now = self.begin(now);
         let mut ledger = Ledger::new(state.id.clone(), &state.currency, state.cash);
@@ -57,6 +65,11 @@ impl Engine {
         state.fills.into_iter().for_each(|fill| ledger.remember(fill));
         self.accounts.insert(state.id.clone(), ledger);
         let taken: Vec<Seq> = state.orders.into_iter().map(|order| self.take_up(&state.id, order)).collect();
+        for id in &state.triggered {
+            if let Some(entry) = self.store.by_id(id).and_then(|seq| self.store.get_mut(seq)) {
+                entry.triggered = true;
+            }
+        }
         taken.iter().for_each(|seq| self.tie(*seq));
         taken.into_iter().for_each(|seq| self.go_on(seq, now));
     }
@@ -111,7 +124,11 @@ impl Engine {
             _ => {}
         }
         if let Some(entry) = self.store.get_mut(seq).filter(|entry| entry.place == Place::Market) {
-            entry.rests = matches!(entry.order.request.kind, OrderType::Limit { .. });
+            entry.rests = match entry.order.request.kind {
+                OrderType::Limit { .. } => true,
+                OrderType::StopLimit { .. } => entry.triggered,
+                _ => false,
+            };
         }
     }
 

@@ -64,12 +64,18 @@ impl Engine {
             self.unsettle_equities(&symbols);
         }
         if before == MarketSession::Closed && session != MarketSession::Closed {
-            let equities: Vec<_> = self.accounts.values().map(|ledger| self.equity(ledger)).collect();
-            self.accounts.values_mut().zip(equities).for_each(|(ledger, equity)| ledger.equity_at_open = equity);
+            self.begin_day(now);
         }
         for symbol in &symbols {
             self.each_open(symbol, |engine, seq| engine.release(seq, now));
         }
+    }
+
+    /// A day begins: what accounts are worth now is what its gains and losses count from.
+    pub fn begin_day(&mut self, now: Timestamp) {
+        self.begin(now);
+        let equities: Vec<_> = self.accounts.values().map(|ledger| self.equity(ledger)).collect();
+        self.accounts.values_mut().zip(equities).for_each(|(ledger, equity)| ledger.equity_at_open = equity);
     }
 
     /// In the order of their names: chance must not decide who comes first.

@@ -31,6 +31,8 @@ pub struct EngineSettings {
     pub refuse_wash_trades: bool,
     /// A stop that buys becomes a limit order a little above its stop, as much as is held for it.
     pub collar: bool,
+    /// Closed orders that are remembered; their names are remembered for ever.
+    pub remembered: usize,
 }
 
 impl EngineSettings {
@@ -48,6 +50,7 @@ impl EngineSettings {
             extended_hours: true,
             refuse_wash_trades: true,
             collar: true,
+            remembered: 100_000,
         }
     }
 

@@ -201,7 +201,8 @@ impl Engine {
     fn trigger(&mut self, seq: Seq, price: Decimal) {
         let Some(entry) = self.store.get_mut(seq) else { return };
         let Some(listed) = self.listed.get(&entry.order.request.symbol) else { return };
-        let side = entry.order.request.side;
+        let (side, was_triggered) = (entry.order.request.side, entry.triggered);
+        let mut moved = false;
         let stop = match entry.order.request.kind {
             OrderType::Stop { stop } | OrderType::StopLimit { stop, .. } => Some(stop.value()),
             OrderType::TrailingStop { trail } => {
@@ -211,12 +212,16 @@ impl Engine {
                     let order = Arc::make_mut(&mut entry.order);
                     order.high_water = Some(better);
                     order.trailing_stop = Some(trailing_stop(&listed.instrument, side, trail, better));
+                    moved = true;
                 }
                 entry.order.trailing_stop
             }
             OrderType::Market | OrderType::Limit { .. } => None,
         };
         entry.triggered |= stop.is_some_and(|stop| if side == Side::Buy { price >= stop } else { price <= stop });
+        if moved || entry.triggered != was_triggered {
+            self.store.changed_quietly(seq);
+        }
     }
 
     pub(super) fn in_opening(&self, seq: Seq) -> bool {

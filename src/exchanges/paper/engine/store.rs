@@ -1,8 +1,8 @@
 //! All orders of an engine: by number, by id, by symbol while they are open.
 //!
-//! Must not know prices, money or time. Closed orders beyond [`MAX_CLOSED`] are forgotten, oldest first.
+//! Must not know prices, money or time. Closed orders beyond the room for them are forgotten, oldest first.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
@@ -11,8 +11,6 @@ use crate::model::{AccountId, Order, OrderClass, OrderType, Side, Symbol, VenueO
 
 /// Orders are numbered as they come.
 pub(super) type Seq = u64;
-
-const MAX_CLOSED: usize = 100_000;
 
 /// Where an order is, whatever its status says about wishes that are under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +103,10 @@ pub(super) struct Store {
     by_id: HashMap<String, Seq, foldhash::fast::RandomState>,
     open: BTreeMap<Symbol, Vec<Seq>>,
     closed: VecDeque<Seq>,
+    /// Whether any order was forgotten.
+    pub(super) forgot: bool,
+    /// Open orders of which something changed that no event tells.
+    quiet: BTreeSet<Seq>,
     last: Seq,
 }
 
@@ -113,14 +115,12 @@ fn bare(id: &str) -> String {
     id.bytes().filter(|byte| *byte != b'-').map(|byte| char::from(byte.to_ascii_lowercase())).collect()
 }
 
-impl Default for Store {
-    fn default() -> Store {
-        let (entries, by_id) = (HashMap::default(), HashMap::default());
-        Store { room: MAX_CLOSED, entries, by_id, open: BTreeMap::new(), closed: VecDeque::new(), last: 0 }
-    }
-}
-
 impl Store {
+    pub fn new(room: usize) -> Store {
+        let (entries, by_id, closed) = (HashMap::default(), HashMap::default(), VecDeque::new());
+        Store { room, entries, by_id, open: BTreeMap::new(), closed, forgot: false, quiet: BTreeSet::new(), last: 0 }
+    }
+
     pub fn insert(&mut self, entry: Entry) -> Seq {
         self.last += 1;
         let seq = self.last;
@@ -166,6 +166,7 @@ impl Store {
     pub fn close(&mut self, seq: Seq) -> Option<Entry> {
         let entry = self.entries.get_mut(&seq).filter(|entry| entry.is_open())?;
         entry.place = Place::Done;
+        self.quiet.remove(&seq);
         if let Some(open) = self.open.get_mut(&entry.order.request.symbol) {
             if let Ok(at) = open.binary_search(&seq) {
                 open.remove(at);
@@ -178,8 +179,27 @@ impl Store {
         if self.closed.len() <= self.room {
             return None;
         }
-        let forgotten = self.closed.pop_front().and_then(|oldest| self.entries.remove(&oldest))?;
+        let oldest = self.closed.pop_front()?;
+        let legs = self.entries.get(&oldest).map(|entry| entry.legs.as_slice()).unwrap_or_default();
+        if legs.iter().any(|leg| self.entries.get(leg).is_some_and(Entry::is_open)) {
+            self.closed.push_back(oldest);
+            return None;
+        }
+        let forgotten = self.entries.remove(&oldest)?;
         self.by_id.remove(&bare(forgotten.order.id.as_str()));
+        self.forgot = true;
         Some(forgotten)
+    }
+
+    /// Notes that an open order has changed without an event.
+    pub fn changed_quietly(&mut self, seq: Seq) {
+        if self.entries.get(&seq).is_some_and(Entry::is_open) {
+            self.quiet.insert(seq);
+        }
+    }
+
+    /// Those that were noted since the last call.
+    pub fn take_quiet(&mut self) -> BTreeSet<Seq> {
+        std::mem::take(&mut self.quiet)
     }
 }

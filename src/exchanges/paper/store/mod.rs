@@ -24,6 +24,8 @@ use rows::{SELECT_FILLS, key, read_fill, read_order, select_orders, write_fill, 
 
 /// Pages in the log at which a writer moves them into the file himself, because nobody has called [`Checkpointer::run`].
 const PAGES_AT_MOST: u32 = 100_000;
+/// An order is small, and a commit writes whole pages: of the index of names one anywhere.
+const PAGE_BYTES: u32 = 2_048;
 /// What an empty log may keep of the disk.
 const LOG_BYTES: i64 = 16 * 1024 * 1024;
 /// How long a reader of another program (a copy, a look at the tables) may hold us up.
@@ -64,6 +66,8 @@ pub struct Saved {
     pub orders: Vec<Arc<Order>>,
     /// Open orders whose end was asked for and is not under way yet.
     pub cancels: Vec<VenueOrderId>,
+    /// Open stops that have been triggered.
+    pub triggered: Vec<VenueOrderId>,
     /// The last executions, oldest first.
     pub fills: Vec<Fill>,
     /// Whether these are all the orders that there ever were.
@@ -78,12 +82,15 @@ pub struct Change {
     pub orders: Vec<Arc<Order>>,
     /// Orders whose end was asked for, though they do not say so.
     pub cancels: Vec<VenueOrderId>,
+    /// Stops that have been triggered.
+    pub triggered: Vec<VenueOrderId>,
     pub fills: Vec<Fill>,
 }
 
 impl Change {
     pub fn is_empty(&self) -> bool {
-        self.purse.is_none() && self.positions.is_empty() && self.orders.is_empty() && self.cancels.is_empty() && self.fills.is_empty()
+        let wishes = self.cancels.is_empty() && self.triggered.is_empty();
+        self.purse.is_none() && self.positions.is_empty() && self.orders.is_empty() && wishes && self.fills.is_empty()
     }
 }
 
@@ -206,6 +213,7 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     let db = Connection::open(path)?;
     db.busy_timeout(PATIENCE)?;
     db.set_prepared_statement_cache_capacity(STATEMENTS);
+    db.pragma_update(None, "page_size", PAGE_BYTES)?;
     db.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     db.pragma_update(None, "synchronous", "normal")?;
     db.pragma_update_and_check(None, "wal_autocheckpoint", PAGES_AT_MOST, |_| Ok(()))?;
@@ -245,12 +253,15 @@ fn write(db: &mut Connection, change: &Change, last_fill: i64) -> rusqlite::Resu
     for (fill, seq) in change.fills.iter().zip(last_fill + 1..) {
         write_fill(&all, fill, seq)?;
     }
-    for id in &change.cancels {
-        all.prepare_cached("UPDATE orders SET cancelling = 1 WHERE key = ?")?.execute([key(id.as_str())])?;
+    for (ids, note) in [(&change.cancels, "cancelling"), (&change.triggered, "triggered")] {
+        for id in ids {
+            all.prepare_cached(&format!("UPDATE orders SET {note} = 1 WHERE key = ?"))?.execute([key(id.as_str())])?;
+        }
     }
     for held in &change.positions {
-        let sql = "INSERT OR REPLACE INTO positions (symbol, quantity, cost, realised) VALUES (?, ?, ?, ?)";
-        let row = params![held.symbol.as_str(), held.quantity.to_string(), held.cost.to_string(), held.realised.to_string()];
+        let sql = "INSERT OR REPLACE INTO positions (symbol, quantity, cost, realised, mark) VALUES (?, ?, ?, ?, ?)";
+        let [quantity, cost, realised] = [&held.quantity, &held.cost, &held.realised].map(ToString::to_string);
+        let row = params![held.symbol.as_str(), quantity, cost, realised, held.mark.map(|mark| mark.to_string())];
         all.prepare_cached(sql)?.execute(row)?;
     }
     if let Some(purse) = &change.purse {
@@ -270,23 +281,32 @@ fn read(db: &Connection, remembered: usize) -> rusqlite::Result<Saved> {
         let purse = Purse { cash, realised, fees, equity_at_open, day: column.whole()? };
         Ok((currency, start, purse))
     })?;
-    let mut positions = db.prepare("SELECT symbol, quantity, cost, realised FROM positions ORDER BY symbol")?;
+    let mut positions = db.prepare("SELECT symbol, quantity, cost, realised, mark FROM positions ORDER BY symbol")?;
     let positions = positions.query_map([], |row| {
         let mut column = text::Reader::new(row);
         let symbol = column.parsed("symbol")?;
-        Ok(Position { symbol, quantity: column.decimal()?, cost: column.decimal()?, mark: None, realised: column.decimal()? })
+        let (quantity, cost, realised) = (column.decimal()?, column.decimal()?, column.decimal()?);
+        Ok(Position { symbol, quantity, cost, mark: column.optional("price")?, realised })
     })?;
     let positions = positions.collect::<Result<_, _>>()?;
-    let wanted = format!("WHERE open = 1 OR seq > (SELECT coalesce(max(seq), 0) FROM orders) - {remembered} ORDER BY seq");
+    // Exits find each other through their entry, however long ago that was.
+    let entries = "SELECT lower(replace(parent, '-', '')) FROM orders WHERE open = 1 AND parent IS NOT NULL";
+    let last = format!("seq > (SELECT coalesce(max(seq), 0) FROM orders) - {remembered}");
+    let wanted = format!("WHERE open = 1 OR {last} OR key IN ({entries}) ORDER BY seq");
     let orders: Vec<Arc<Order>> = db.prepare(&select_orders(&wanted))?.query_map([], |row| read_order(row).map(Arc::new))?.collect::<Result<_, _>>()?;
-    let mut cancels = db.prepare("SELECT id FROM orders WHERE open = 1 AND cancelling = 1 ORDER BY seq")?;
-    let cancels = cancels.query_map([], |row| text::Reader::new(row).parsed("identifier"))?.collect::<Result<_, _>>()?;
+    let (cancels, triggered) = (read_open(db, "cancelling")?, read_open(db, "triggered")?);
     let last = format!("{SELECT_FILLS} ORDER BY at DESC, seq DESC LIMIT {remembered}");
     let mut fills: Vec<Fill> = db.prepare(&last)?.query_map([], read_fill)?.collect::<Result<_, _>>()?;
     fills.reverse();
     let known = db.query_row("SELECT count(*) FROM orders", [], |row| row.get::<_, i64>(0))?;
     let complete = usize::try_from(known) == Ok(orders.len());
-    Ok(Saved { currency, start, purse, positions, orders, cancels, fills, complete })
+    Ok(Saved { currency, start, purse, positions, orders, cancels, triggered, fills, complete })
+}
+
+/// The open orders of which `note` was made.
+fn read_open(db: &Connection, note: &str) -> rusqlite::Result<Vec<VenueOrderId>> {
+    let mut noted = db.prepare(&format!("SELECT id FROM orders WHERE open = 1 AND {note} = 1 ORDER BY seq"))?;
+    noted.query_map([], |row| text::Reader::new(row).parsed("identifier"))?.collect()
 }
 
 fn read_fills(db: &Connection, since: Timestamp, limit: usize) -> rusqlite::Result<Vec<Fill>> {

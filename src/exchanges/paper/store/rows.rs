@@ -52,8 +52,11 @@ const COLUMNS: [&str; 38] = [
     "replaced_at",
 ];
 
+/// What an order is found by never changes: to write it again would write the page of its index again.
+const FOUND_BY: usize = 3;
+
 static WRITE_ORDER: LazyLock<String> = LazyLock::new(|| {
-    let changes: Vec<String> = COLUMNS[2..].iter().map(|column| format!("{column} = excluded.{column}")).collect();
+    let changes: Vec<String> = COLUMNS[FOUND_BY..].iter().map(|column| format!("{column} = excluded.{column}")).collect();
     let marks = vec!["?"; COLUMNS.len()].join(", ");
     format!("INSERT INTO orders ({}) VALUES ({marks}) ON CONFLICT (key) DO UPDATE SET {}", COLUMNS.join(", "), changes.join(", "))
 });
@@ -63,7 +66,7 @@ const BETWEEN_LEGS: &str = "\n";
 
 /// How orders are found by their venue's name: as it is written with or without dashes, in small or capital letters.
 pub(super) fn key(id: &str) -> String {
-    id.chars().filter(|c| *c != '-').map(|c| c.to_ascii_lowercase()).collect()
+    id.bytes().filter(|byte| *byte != b'-').map(|byte| char::from(byte.to_ascii_lowercase())).collect()
 }
 
 /// `SELECT` of whole orders, ready for a condition.

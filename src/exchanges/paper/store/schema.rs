@@ -30,7 +30,8 @@ const STEPS: [&str; 1] = ["
         symbol       TEXT NOT NULL PRIMARY KEY,
         quantity     TEXT NOT NULL,
         cost         TEXT NOT NULL,
-        realised     TEXT NOT NULL
+        realised     TEXT NOT NULL,
+        mark         TEXT
     ) STRICT, WITHOUT ROWID;
     CREATE TABLE orders (
         seq          INTEGER PRIMARY KEY,
@@ -73,6 +74,7 @@ const STEPS: [&str; 1] = ["
         failed_at    INTEGER,
         replaced_at  INTEGER,
         cancelling   INTEGER NOT NULL DEFAULT 0,
+        triggered    INTEGER NOT NULL DEFAULT 0,
         CHECK ((quantity IS NULL) != (notional IS NULL))
     ) STRICT;
     CREATE INDEX open_orders ON orders (seq) WHERE open = 1;

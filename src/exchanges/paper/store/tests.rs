@@ -157,16 +157,17 @@ proptest! {
 fn an_account_goes_on_where_it_was() {
     let (_folder, path) = file();
     let held = Position { symbol: "AAPL".parse().unwrap(), quantity: dec("-2.5"), cost: dec("-375.000000000001"), mark: None, realised: dec("3") };
+    let marked = Position { symbol: "TSLA".parse().unwrap(), mark: Some(dec("150.01")), ..held.clone() };
     let turned = Position { symbol: "MSFT".parse().unwrap(), ..held.clone() };
     let purse = Purse { cash: dec("99.10"), realised: dec("-0.5"), fees: dec("0.000000000001"), equity_at_open: dec("100000"), day: 20_000 };
     let mut store = Store::open(&path, &opening()).unwrap();
     assert_eq!((store.generation(), store.load(100).unwrap().purse.cash), (1, dec("100000")));
     let flat = Position { realised: dec("7"), ..Position::flat(turned.symbol.clone()) };
-    let positions = vec![held.clone(), turned];
+    let positions = vec![held.clone(), marked.clone(), turned];
     let (open, ended) = (placed_as("bot-1", "aa-1", OrderStatus::New), placed_as("bot-2", "aa-2", OrderStatus::Canceled));
     let cancels = vec![open.id.clone(), ended.id.clone()];
     let change = Change { purse: Some(purse.clone()), positions, fills: vec![fill(1, 5)], ..with_orders(vec![open.clone(), ended.clone()]) };
-    store.save(&Change { cancels: cancels.clone(), ..change }).unwrap();
+    store.save(&Change { cancels: cancels.clone(), triggered: cancels.clone(), ..change }).unwrap();
     store.save(&Change { positions: vec![flat.clone()], ..Change::default() }).unwrap();
     drop(store);
     let store = Store::open(&path, &Opening { cash: 5.into(), ..opening() }).unwrap();
@@ -175,9 +176,10 @@ fn an_account_goes_on_where_it_was() {
         currency: "USD".to_owned(),
         start: dec("100000"),
         purse,
-        positions: vec![held, flat],
+        positions: vec![held, flat, marked],
         orders: vec![Arc::new(open), Arc::new(ended)],
         cancels: cancels[..1].to_vec(),
+        triggered: cancels[..1].to_vec(),
         fills: vec![fill(1, 5)],
         complete: true,
     };
@@ -329,5 +331,8 @@ fn orders_of_long_ago_stay_in_the_file() {
     let saved = store.load(2).unwrap();
     assert_eq!((names(&saved), saved.complete), (vec!["bot-2".to_owned(), "bot-4".to_owned(), "bot-5".to_owned()], false));
     assert!(store.load(6).unwrap().complete);
+    let leg = Order { parent: Some("AA-0".parse().unwrap()), ..placed_as("bot-6", "aa-6", OrderStatus::New) };
+    store.save(&with_orders(vec![leg])).unwrap();
+    assert_eq!(names(&store.load(1).unwrap()), ["bot-0", "bot-2", "bot-6"], "an entry is there as long as its exits are open");
     assert_eq!(store.order(&OrderKey::Venue("aa-0".parse().unwrap())).unwrap().as_ref(), Some(&orders[0]));
 }

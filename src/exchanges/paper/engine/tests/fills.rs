@@ -76,6 +76,7 @@ fn wealthy(settings: EngineSettings, symbol: &str) -> Engine {
         equity_at_open: Decimal::ZERO,
         positions: vec![held],
         orders: Vec::new(),
+        triggered: Vec::new(),
         fills: Vec::new(),
     };
     engine.restore(state, at(0));

@@ -72,10 +72,13 @@ fn malformed_orders_are_refused() {
 #[test]
 fn nobody_trades_with_himself() {
     let mut stage = Stage::plain();
-    let resting = stage.place(bid_for("1", "99"));
-    let existing = resting.id.clone();
-    assert_eq!(stage.refuses(sell("1")), Refusal::WashTrade { existing: existing.clone() });
-    assert_eq!(stage.refuses(offer_of("1", "99")), Refusal::WashTrade { existing });
+    let existing = stage.place(bid_for("1", "99")).id.clone();
+    assert_eq!(stage.refuses(offer_of("1", "99")), Refusal::WashTrade { existing: existing.clone() });
+    stage.apple("98.99", "99.01");
+    assert_eq!(stage.refuses(sell("1")), Refusal::WashTrade { existing: existing.clone() }, "it would meet our own bid before the market's");
+    assert_eq!(stage.refuses(trailing(Side::Sell, "1", Trail::Price("0.01".parse().unwrap()))), Refusal::WashTrade { existing: existing.clone() });
+    assert_eq!(stage.refuses(order(Side::Sell, "1", stop("99"))), Refusal::WashTrade { existing });
+    stage.apple("99.99", "100.01");
     stage.cancel("bot-1").unwrap();
     stage.place(offer_of("1", "101"));
     assert!(matches!(stage.refuses(bid_for("1", "101")), Refusal::WashTrade { .. }));
@@ -84,6 +87,30 @@ fn nobody_trades_with_himself() {
     lax.place(bid_for("1", "99"));
     lax.place(sell("1"));
     assert_eq!(lax.units("AAPL"), dec("-1"));
+}
+
+#[test]
+fn what_lies_far_away_is_no_trade_with_oneself() {
+    let mut stage = Stage::plain();
+    stage.place(buy("10"));
+    stage.place(bid_for("1", "80"));
+    stage.place(trailing(Side::Sell, "1", Trail::Price("5".parse().unwrap())));
+    stage.place(trailing(Side::Sell, "1", percent("10")));
+    stage.place(order(Side::Sell, "1", stop("90")));
+    stage.place(order(Side::Sell, "1", stop_limit("90", "85")));
+    stage.place(sell("1"));
+    assert!(matches!(stage.refuses(trailing(Side::Sell, "1", percent("20"))), Refusal::WashTrade { .. }), "its stop is 79.99");
+    // A stop as it stands, not where it began.
+    assert!(matches!(stage.refuses(bid_for("1", "95")), Refusal::WashTrade { .. }));
+    stage.apple("119.99", "120.01");
+    assert!(matches!(stage.refuses(bid_for("1", "107.99")), Refusal::WashTrade { .. }), "90 still stands");
+    stage.cancel("bot-5").unwrap();
+    stage.cancel("bot-6").unwrap();
+    stage.place(bid_for("1", "107.98"));
+    let wider = Modification { trail: Some(dec("13")), ..Modification::default() };
+    assert!(matches!(stage.modify("bot-3", wider), Err(Refusal::WashTrade { .. })));
+    let narrower = Modification { trail: Some(dec("12")), ..Modification::default() };
+    stage.modify("bot-3", narrower).unwrap();
 }
 
 #[test]

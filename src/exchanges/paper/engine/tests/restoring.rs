@@ -108,3 +108,34 @@ fn names_of_the_second_run_are_others() {
     let executions: Vec<_> = other.engine.fills(&me()).map(|fill| fill.execution_id.clone()).collect();
     assert_ne!(executions[0], executions[1]);
 }
+
+#[test]
+fn stops_that_were_triggered_and_not_filled_sleep_no_more() {
+    let mut stage = Stage::new(bounded());
+    stage.place(buy("30"));
+    stage.place(order(Side::Sell, "10", stop_limit("99", "98.80")));
+    stage.place(order(Side::Sell, "10", stop("99")));
+    stage.place(order(Side::Sell, "10", stop("90")));
+    stage.quote("AAPL", "98", "0", "98.10", "100");
+    let quiet: Vec<_> = stage.engine.take_quiet().into_iter().map(|(order, triggered)| (order.request.client_order_id.to_string(), triggered)).collect();
+    assert_eq!(quiet, [("bot-2".to_owned(), true), ("bot-3".to_owned(), true)]);
+    assert!(stage.engine.take_quiet().is_empty());
+    let mut other = restarted(&stage, bounded());
+    other.session(MarketSession::Regular);
+    other.quote("AAPL", "99.50", "100", "99.52", "100");
+    assert_eq!(other.told(), ["fill 99.5 10", "fill 98.8 10"]);
+    assert_eq!(other.status("bot-4"), OrderStatus::New);
+}
+
+#[test]
+fn a_change_takes_over_that_a_stop_was_triggered() {
+    let mut stage = Stage::plain();
+    stage.place(buy("10"));
+    stage.place(order(Side::Sell, "10", stop_limit("99", "98.80")));
+    stage.apple("98", "98.10");
+    stage.engine.take_quiet();
+    let to = Modification { limit: Some("98.70".parse().unwrap()), client_order_id: Some("bot-2b".parse().unwrap()), ..Modification::default() };
+    stage.modify("bot-2", to).unwrap();
+    let quiet = stage.engine.take_quiet();
+    assert!(quiet.iter().any(|(order, triggered)| order.request.client_order_id.as_str() == "bot-2b" && *triggered));
+}
