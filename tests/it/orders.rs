@@ -27,9 +27,19 @@ impl Trading {
 
     /// The way a process ends that nobody asked.
     fn killed(self) -> Trading {
+        self.killed_and_meanwhile(|| ())
+    }
+
+    fn killed_and_meanwhile(self, act: impl FnOnce()) -> Trading {
         self.program.signal("KILL");
         self.program.end();
         let mut redis = redis::Client::open(self.redis.url()).unwrap().get_connection().unwrap();
+        // A reader that is dead and not yet buried would be handed what is sent now.
+        wait_until("Redis has seen the end of the reader", || {
+            let clients: String = redis::cmd("CLIENT").arg("LIST").query(&mut redis).unwrap();
+            !clients.contains("xreadgroup")
+        });
+        act();
         // What the dead one said of itself is not taken for the next one's.
         redis::cmd("DEL").arg("broker:status").exec(&mut redis).unwrap();
         let program = run(self.folder.path(), &self.redis);
@@ -89,9 +99,8 @@ fn what_a_bot_was_told_outlives_a_kill() {
 fn a_command_sent_while_the_broker_is_away_is_carried_out_once() {
     let trading = Trading::start();
     let mut bot = trading.bot();
-    trading.program.signal("KILL");
-    bot.command(r#"{"action":"place","client_order_id":"b-1","symbol":"AAPL","side":"buy","qty":"3","reply_to":"orders:answers"}"#);
-    let trading = trading.killed();
+    let order = r#"{"action":"place","client_order_id":"b-1","symbol":"AAPL","side":"buy","qty":"3","reply_to":"orders:answers"}"#;
+    let trading = trading.killed_and_meanwhile(|| drop(bot.command(order)));
     let answer = bot.until("the answer", |message| message.channel == "orders:answers").body;
     assert_eq!((&answer["result"], &answer["client_order_id"]), (&"accepted".into(), &"b-1".into()));
     bot.since(0, "the fill", |message| message.body["event"] == "fill");
