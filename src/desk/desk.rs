@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rust_decimal::Decimal;
 use serde_json::value::RawValue;
 
 use super::answer::{AccountView, Answer, CanceledView, FillView, PositionView, Verdict};
@@ -15,8 +14,8 @@ use crate::contract::{BadCommand, DeskCommand, OrderSetting, Question, Wish, wri
 use crate::events::{Command, Event, EventBus, OrderKey, OrderUpdate};
 use crate::exchanges::BrokerError;
 use crate::model::{
-    ClientOrderId, ExchangeName, Modification, Order, OrderChange, OrderClass, OrderRequest, OrderStatus, OrderTimes, OrderType, Quantity, Side, Size, Symbol,
-    TimeInForce, Timestamp,
+    ClientOrderId, ExchangeName, Modification, Order, OrderChange, OrderClass, OrderRequest, OrderStatus, OrderType, Quantity, Side, Size, Symbol, TimeInForce,
+    Timestamp,
 };
 use crate::risk::{Denial, Sight};
 
@@ -198,23 +197,8 @@ impl Desk {
         // The venue has given it no name: it goes by its own.
         let Ok(id) = request.client_order_id.as_str().parse() else { return };
         let status = if change == OrderChange::Rejected { OrderStatus::Rejected } else { OrderStatus::Denied };
-        let times = OrderTimes { created: at, submitted: at, updated: at, failed: Some(at), ..OrderTimes::default() };
-        let order = Order {
-            id,
-            request,
-            status,
-            filled: Decimal::ZERO,
-            filled_value: Decimal::ZERO,
-            fees: Decimal::ZERO,
-            intent: None,
-            trailing_stop: None,
-            high_water: None,
-            parent: None,
-            legs: Vec::new(),
-            replaces: None,
-            replaced_by: None,
-            times,
-        };
+        let mut order = Order::new(id, request, status, at);
+        order.times.failed = Some(at);
         let update = OrderUpdate { of: seat.of.clone(), change, order: Arc::new(order), execution_id: None, fill: None, reason: Some(reason), at };
         self.bus.publish(&Event::OrderUpdated(update));
     }

@@ -319,6 +319,26 @@ pub struct Order {
 }
 
 impl Order {
+    /// An order of which nothing has happened yet.
+    pub fn new(id: VenueOrderId, request: OrderRequest, status: OrderStatus, at: Timestamp) -> Order {
+        Order {
+            id,
+            request,
+            status,
+            filled: Decimal::ZERO,
+            filled_value: Decimal::ZERO,
+            fees: Decimal::ZERO,
+            intent: None,
+            trailing_stop: None,
+            high_water: None,
+            parent: None,
+            legs: Vec::new(),
+            replaces: None,
+            replaced_by: None,
+            times: OrderTimes { created: at, submitted: at, updated: at, ..OrderTimes::default() },
+        }
+    }
+
     /// Units asked for; `None` while an order by money has not been filled.
     pub fn quantity(&self) -> Option<Decimal> {
         match self.request.size {

@@ -17,8 +17,7 @@ use rust_decimal::Decimal;
 use super::*;
 use crate::events::{AccountRef, OrderUpdate};
 use crate::model::{
-    Fill, MarketSession, Modification, Order, OrderChange, OrderClass, OrderRequest, OrderStatus, OrderTimes, OrderType, Side, Size, StopLoss, TimeInForce,
-    Timestamp,
+    Fill, MarketSession, Modification, Order, OrderChange, OrderClass, OrderRequest, OrderStatus, OrderType, Side, Size, StopLoss, TimeInForce, Timestamp,
 };
 
 fn dec(text: &str) -> Decimal {
@@ -85,22 +84,8 @@ fn size_limit(units: &str) -> Limits {
 
 /// An order as the venue would keep it; it is called as its sender calls it, with `v/` before.
 fn placed(request: &OrderRequest) -> Order {
-    Order {
-        id: format!("v/{}", request.client_order_id).parse().unwrap(),
-        request: request.clone(),
-        status: OrderStatus::New,
-        filled: Decimal::ZERO,
-        filled_value: Decimal::ZERO,
-        fees: Decimal::ZERO,
-        intent: None,
-        trailing_stop: None,
-        high_water: None,
-        parent: None,
-        legs: Vec::new(),
-        replaces: None,
-        replaced_by: None,
-        times: OrderTimes::default(),
-    }
+    let id = format!("v/{}", request.client_order_id).parse().unwrap();
+    Order::new(id, request.clone(), OrderStatus::New, Timestamp::default())
 }
 
 fn update(order: &Order, change: OrderChange, status: OrderStatus, filled: &str) -> OrderUpdate {

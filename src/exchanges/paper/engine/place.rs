@@ -12,7 +12,7 @@ use super::store::{Entry, Place, Seq, Terms, Wish};
 use super::timers::Due;
 use super::{Engine, form};
 use crate::model::{
-    AccountId, ClientOrderId, Order, OrderChange, OrderClass, OrderRequest, OrderStatus, OrderTimes, OrderType, PositionIntent, Side, TimeInForce, Timestamp,
+    AccountId, ClientOrderId, Order, OrderChange, OrderClass, OrderRequest, OrderStatus, OrderType, PositionIntent, Side, TimeInForce, Timestamp,
 };
 
 impl Engine {
@@ -104,22 +104,7 @@ impl Engine {
 
     /// An order before its first event.
     pub(super) fn blank(&mut self, request: OrderRequest, now: Timestamp) -> Order {
-        Order {
-            id: self.new_order_id(),
-            request,
-            status: OrderStatus::PendingNew,
-            filled: Decimal::ZERO,
-            filled_value: Decimal::ZERO,
-            fees: Decimal::ZERO,
-            intent: None,
-            trailing_stop: None,
-            high_water: None,
-            parent: None,
-            legs: Vec::new(),
-            replaces: None,
-            replaced_by: None,
-            times: OrderTimes { created: now, submitted: now, updated: now, ..OrderTimes::default() },
-        }
+        Order::new(self.new_order_id(), request, OrderStatus::PendingNew, now)
     }
 
     /// Enters an order into the books.
