@@ -14,7 +14,7 @@ use crate::runtime::StopToken;
 /// At least so often the clock is read again, for clocks that are set.
 const LOOK: Duration = Duration::from_secs(1);
 /// Changes of orders after which the log is worth moving.
-const CHANGES: u64 = 2_500;
+const CHANGES: u64 = 1_000;
 /// And after which it is moved however busy we are: who writes meanwhile waits for the disk.
 const CHANGES_AT_MOST: u64 = 12 * CHANGES;
 /// So long nothing must have happened when it is moved.
