@@ -17,6 +17,7 @@ use crate::model::{
 pub const MAX_COMMAND_BYTES: usize = 16 * 1024;
 const MAX_LISTED: usize = 500;
 const MAX_REASON: usize = 200;
+const MAX_NAME: usize = 128;
 
 /// One entry of `broker:orders`, understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -150,8 +151,7 @@ pub fn parse_command(payload: &[u8]) -> Result<DeskCommand, BadCommand> {
     let wire: Wire<'_> = serde_json::from_slice(payload).map_err(|error| unreadable(payload, &error))?;
     let reply_to = wire.reply_to.clone().filter(|channel| is_reply_channel(channel));
     let action = ACTIONS.into_iter().find(|action| *action == wire.action);
-    let printable = |text: &String| text.len() <= 128 && text.bytes().all(|b| b.is_ascii_graphic());
-    let client_order_id = wire.client_order_id.clone().filter(printable);
+    let client_order_id = wire.client_order_id.clone().filter(|text| printable(text));
     let bad = |reason: String| BadCommand { reason, action: action.map(str::to_owned), client_order_id: client_order_id.clone(), reply_to: reply_to.clone() };
     let Some(action) = action else { return Err(bad(format!("the action is none of {}", ACTIONS.join(", ")))) };
     let wish = wire.wish(action).map_err(bad)?;
@@ -178,13 +178,17 @@ fn unreadable(payload: &[u8], error: &serde_json::Error) -> BadCommand {
         Some(name) => format!("there is no field {name} in a command"),
         None => format!("not a command: a JSON object with \"action\" expected (column {})", error.column()),
     };
-    let printable = |text: &String| text.len() <= 128 && text.bytes().all(|b| b.is_ascii_graphic());
     BadCommand {
         reason,
         action: sender.action.filter(|action| ACTIONS.contains(&action.as_str())),
-        client_order_id: sender.client_order_id.filter(printable),
+        client_order_id: sender.client_order_id.filter(|text| printable(text)),
         reply_to: sender.reply_to.filter(|channel| is_reply_channel(channel)),
     }
+}
+
+/// A name that may be repeated to whoever is answered.
+fn printable(text: &str) -> bool {
+    text.len() <= MAX_NAME && text.bytes().all(|b| b.is_ascii_graphic())
 }
 
 /// A text that says something: an empty one counts as absent.

@@ -56,10 +56,6 @@ impl Desk {
         Desk { seats, bus, want_prices, halts, clock }
     }
 
-    pub fn seats(&self) -> &[Arc<Seat>] {
-        &self.seats
-    }
-
     /// What stands under the kill switch in Redis now.
     pub fn kill_switch(&self, text: Option<&str>) {
         self.halts.switch(&self.seats, text, (self.clock)());

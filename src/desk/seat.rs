@@ -26,11 +26,6 @@ const FILLS_READ: usize = 1_000_000;
 /// How far back replaced orders are followed to whom the first of them belonged to.
 const GENERATIONS: usize = 64;
 
-/// Whether a name was made by a venue rather than chosen by a bot.
-fn is_uuid(name: &str) -> bool {
-    name.len() == 36 && name.bytes().enumerate().all(|(at, b)| if matches!(at, 8 | 13 | 18 | 23) { b == b'-' } else { b.is_ascii_hexdigit() })
-}
-
 /// Which phase a symbol's market is in.
 pub type SessionOf = Box<dyn Fn(&Symbol, Timestamp) -> MarketSession + Send + Sync>;
 
@@ -137,7 +132,7 @@ impl Seat {
     fn with_kin(&self, open: &[Order], fills: &[Fill]) -> Result<Vec<Order>, BrokerError> {
         let mut known: HashMap<VenueOrderId, Order> = open.iter().map(|order| (order.id.clone(), order.clone())).collect();
         let relatives = |order: &Order| order.parent.iter().chain(&order.replaces).cloned().collect::<Vec<_>>();
-        let nameless = fills.iter().filter(|fill| fill.client_order_id.bot().is_none() || is_uuid(fill.client_order_id.as_str()));
+        let nameless = fills.iter().filter(|fill| fill.client_order_id.bot().is_none() || fill.client_order_id.is_uuid());
         let mut wanted: BTreeSet<VenueOrderId> = nameless.map(|fill| fill.order_id.clone()).chain(open.iter().flat_map(relatives)).collect();
         for _ in 0..GENERATIONS {
             wanted.retain(|id| !known.contains_key(id));

@@ -100,6 +100,12 @@ impl ClientOrderId {
         if fits { Ok(ClientOrderId(text.into())) } else { Err(IdError::OfBot) }
     }
 
+    /// Whether it has the form of a UUID: made up by a venue rather than chosen by a bot.
+    pub fn is_uuid(&self) -> bool {
+        let fits = |(at, byte): (usize, u8)| if matches!(at, 8 | 13 | 18 | 23) { byte == b'-' } else { byte.is_ascii_hexdigit() };
+        self.0.len() == 36 && self.0.bytes().enumerate().all(fits)
+    }
+
     /// The bot that an order belongs to: what stands before the first `-`, when it has the form of a bot's name.
     pub fn bot(&self) -> Option<&str> {
         let (bot, _) = self.0.split_once('-')?;
@@ -121,6 +127,15 @@ mod tests {
         assert_eq!(bot("-17"), None);
         assert_eq!(bot("typed by hand"), None);
         assert_eq!(bot("seventeen_letters-1"), None);
+    }
+
+    #[test]
+    fn a_name_that_a_venue_made_is_told_by_its_form() {
+        let is_uuid = |text: &str| text.parse::<ClientOrderId>().unwrap().is_uuid();
+        assert!(is_uuid("275ef9d9-18ab-4a19-b9bd-2ec3a4b0c1d2") && is_uuid("275EF9D9-18AB-4A19-B9BD-2EC3A4B0C1D2"));
+        for text in ["scalper-17", "275ef9d9-18ab-4a19-b9bd-2ec3a4b0c1d", "275ef9d9018ab-4a19-b9bd-2ec3a4b0c1d2", "275ef9dg-18ab-4a19-b9bd-2ec3a4b0c1d2"] {
+            assert!(!is_uuid(text), "{text}");
+        }
     }
 
     #[test]

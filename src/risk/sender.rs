@@ -12,10 +12,5 @@ use crate::model::ClientOrderId;
 /// of that form names only a bot that somebody has set limits for, or has halted.
 pub(super) fn sender<'a>(id: &'a ClientOrderId, limits: &BTreeMap<String, Limits>, halts: &HaltBook) -> Option<&'a str> {
     let known = |bot: &str| limits.contains_key(bot) || halts.get(&HaltScope::Bot(bot.to_owned())).is_some();
-    id.bot().filter(|bot| !is_uuid(id.as_str()) || known(bot))
-}
-
-fn is_uuid(text: &str) -> bool {
-    let fits = |(n, byte): (usize, u8)| if matches!(n, 8 | 13 | 18 | 23) { byte == b'-' } else { byte.is_ascii_hexdigit() };
-    text.len() == 36 && text.bytes().enumerate().all(fits)
+    id.bot().filter(|bot| !id.is_uuid() || known(bot))
 }
