@@ -1,5 +1,5 @@
 use super::*;
-use crate::events::AccountRef;
+use crate::events::{AccountRef, Source};
 use crate::model::{Fill, OrderRequest, OrderStatus, OrderTimes, PositionIntent, Side, StopLoss, TakeProfit, TimeInForce};
 
 fn at(nanos: i64) -> Timestamp {
@@ -34,6 +34,7 @@ fn order(id: &str, kind: OrderType) -> Order {
         legs: Vec::new(),
         replaces: None,
         replaced_by: None,
+        text: None,
         times: OrderTimes { created: at(1), submitted: at(2), updated: at(3), ..OrderTimes::default() },
     }
 }
@@ -104,6 +105,8 @@ fn update(change: OrderChange) -> OrderUpdate {
         fill: None,
         reason: None,
         at: at(9),
+        source: Source::Stream,
+        words: None,
     }
 }
 

@@ -11,7 +11,7 @@ use super::answer::{AccountView, Answer, CanceledView, FillView, PositionView, V
 use super::halts::HaltFile;
 use super::seat::Seat;
 use crate::contract::{BadCommand, DeskCommand, OrderSetting, Question, Wish, write_order};
-use crate::events::{Command, Event, EventBus, OrderKey, OrderUpdate};
+use crate::events::{Command, Event, EventBus, OrderKey, OrderUpdate, Source};
 use crate::exchanges::BrokerError;
 use crate::model::{
     ClientOrderId, ExchangeName, Modification, Order, OrderChange, OrderClass, OrderRequest, OrderStatus, OrderType, Quantity, Side, Size, Symbol, TimeInForce,
@@ -195,7 +195,17 @@ impl Desk {
         let status = if change == OrderChange::Rejected { OrderStatus::Rejected } else { OrderStatus::Denied };
         let mut order = Order::new(id, request, status, at);
         order.times.failed = Some(at);
-        let update = OrderUpdate { of: seat.of.clone(), change, order: Arc::new(order), execution_id: None, fill: None, reason: Some(reason), at };
+        let update = OrderUpdate {
+            of: seat.of.clone(),
+            change,
+            order: Arc::new(order),
+            execution_id: None,
+            fill: None,
+            reason: Some(reason),
+            at,
+            source: Source::Desk,
+            words: None,
+        };
         self.bus.publish(&Event::OrderUpdated(update));
     }
 

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use rust_decimal::Decimal;
 
+use super::order::OrderEvent;
 use crate::model::{
     AccountId, ClientOrderId, ExchangeName, ExecutionId, Fill, MarketSession, Modification, Order, OrderChange, OrderRequest, Symbol, Timestamp, VenueOrderId,
 };
@@ -27,6 +28,31 @@ pub enum Event {
     HealthChanged(BrokerHealth),
 }
 
+/// How we came to know of something.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub enum Source {
+    /// The venue told it when it happened.
+    #[default]
+    Stream,
+    /// The venue told it once more, because we asked for what we had missed.
+    Replay,
+    /// Found by comparing what we know with what the venue holds.
+    Report,
+    /// Decided here; the venue never heard of it.
+    Desk,
+}
+
+impl Source {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Source::Stream => "stream",
+            Source::Replay => "replay",
+            Source::Report => "report",
+            Source::Desk => "desk",
+        }
+    }
+}
+
 /// An order changed; `order` is its state afterwards.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderUpdate {
@@ -40,6 +66,9 @@ pub struct OrderUpdate {
     /// Why, in the words of whoever decided.
     pub reason: Option<String>,
     pub at: Timestamp,
+    pub source: Source,
+    /// The venue's own words for it, where bots are to see those: an event or a status that we do not know stands only here.
+    pub words: Option<Arc<OrderEvent>>,
 }
 
 /// An order was executed in part or whole.

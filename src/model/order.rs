@@ -316,6 +316,8 @@ pub struct Order {
     pub replaces: Option<VenueOrderId>,
     pub replaced_by: Option<VenueOrderId>,
     pub times: OrderTimes,
+    /// The venue's own writing of it, where bots are to see that in place of ours.
+    pub text: Option<std::sync::Arc<str>>,
 }
 
 impl Order {
@@ -336,6 +338,7 @@ impl Order {
             replaces: None,
             replaced_by: None,
             times: OrderTimes { created: at, submitted: at, updated: at, ..OrderTimes::default() },
+            text: None,
         }
     }
 

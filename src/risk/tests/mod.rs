@@ -15,7 +15,7 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 
 use super::*;
-use crate::events::{AccountRef, OrderUpdate};
+use crate::events::{AccountRef, OrderUpdate, Source};
 use crate::model::{
     Fill, MarketSession, Modification, Order, OrderChange, OrderClass, OrderRequest, OrderStatus, OrderType, Side, Size, StopLoss, TimeInForce, Timestamp,
 };
@@ -90,7 +90,7 @@ fn placed(request: &OrderRequest) -> Order {
 
 fn update(order: &Order, change: OrderChange, status: OrderStatus, filled: &str) -> OrderUpdate {
     let order = Order { status, filled: dec(filled), ..order.clone() };
-    OrderUpdate { of: of(), change, order: Arc::new(order), execution_id: None, fill: None, reason: None, at: at(0) }
+    OrderUpdate { of: of(), change, order: Arc::new(order), execution_id: None, fill: None, reason: None, at: at(0), source: Source::Stream, words: None }
 }
 
 /// The same with the execution of `quantity`, after which the account holds `position`.

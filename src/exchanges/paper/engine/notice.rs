@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::Engine;
 use super::store::Seq;
-use crate::events::{AccountRef, Event, OrderUpdate};
+use crate::events::{AccountRef, Event, OrderUpdate, Source};
 use crate::model::{AccountId, ExecutionId, Fill, Order, OrderChange, OrderStatus, OrderTimes, Timestamp, VenueOrderId};
 
 impl Engine {
@@ -44,7 +44,17 @@ impl Engine {
         };
         let Some(entry) = self.store.get(seq) else { return };
         let of = self.of(&entry.account);
-        let update = OrderUpdate { of, change, order: Arc::clone(&entry.order), execution_id, fill, reason: reason.map(str::to_owned), at };
+        let update = OrderUpdate {
+            of,
+            change,
+            order: Arc::clone(&entry.order),
+            execution_id,
+            fill,
+            reason: reason.map(str::to_owned),
+            at,
+            source: Source::Stream,
+            words: None,
+        };
         self.events.push(Event::OrderUpdated(update));
     }
 

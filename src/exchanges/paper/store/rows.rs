@@ -184,6 +184,7 @@ pub(super) fn read_order(row: &Row<'_>) -> rusqlite::Result<Order> {
             failed: column.optional_time()?,
             replaced: column.optional_time()?,
         },
+        text: None,
     })
 }
 

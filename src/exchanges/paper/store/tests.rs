@@ -115,6 +115,7 @@ fn order() -> impl Strategy<Value = Order> {
                 replaces,
                 replaced_by,
                 times: OrderTimes { created, submitted, updated, filled: filled_at, canceled, expired, failed, replaced },
+                text: None,
             }
         },
     )
