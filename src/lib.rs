@@ -10,7 +10,7 @@
 //! | 3 | `events`, `contract`, `observe` |
 //! | 4 | `risk` |
 //! | 5 | `config` |
-//! | 6 | `exchanges`, `redis` |
+//! | 6 | `exchanges`, `journal`, `redis` |
 //! | 7 | `desk`, `sim` |
 //! | 8 | `hub` |
 //! | 9 | `cli` |
@@ -25,6 +25,7 @@ pub mod desk;
 pub mod events;
 pub mod exchanges;
 pub mod hub;
+pub mod journal;
 pub mod model;
 pub mod net;
 pub mod observe;

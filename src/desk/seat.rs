@@ -210,6 +210,7 @@ impl Seat {
     pub fn concerns(&self, event: &Event) -> bool {
         match event {
             Event::OrderUpdated(update) => update.of == self.of,
+            Event::OrderHeard(heard) => heard.of == self.of,
             Event::Filled(fill) => fill.of == self.of,
             Event::PositionChanged(change) => change.of == self.of,
             Event::HealthChanged(health) => health.of == self.of,

@@ -119,7 +119,7 @@ impl Subscriber {
     fn deliver(&self, event: &Event) -> bool {
         let Some(ticket) = self.ticket.upgrade() else { return false };
         match event {
-            Event::OrderUpdated(_) | Event::Filled(_) | Event::PositionChanged(_) => !self.topics.facts || self.deliver_fact(event),
+            Event::OrderUpdated(_) | Event::OrderHeard(_) | Event::Filled(_) | Event::PositionChanged(_) => !self.topics.facts || self.deliver_fact(event),
             Event::Market(_) if !self.topics.market => true,
             Event::HealthChanged(_) if !self.topics.health => true,
             Event::Market(_) | Event::HealthChanged(_) => {

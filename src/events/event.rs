@@ -22,6 +22,8 @@ pub struct AccountRef {
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
     OrderUpdated(OrderUpdate),
+    /// Something about an order that could not be read to the end: bots get the venue's words.
+    OrderHeard(HeardOrder),
     Filled(FillEvent),
     PositionChanged(PositionUpdate),
     Market(MarketDataEvent),
@@ -69,6 +71,15 @@ pub struct OrderUpdate {
     pub source: Source,
     /// The venue's own words for it, where bots are to see those: an event or a status that we do not know stands only here.
     pub words: Option<Arc<OrderEvent>>,
+}
+
+/// The venue's words alone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct HeardOrder {
+    pub of: AccountRef,
+    pub words: Arc<OrderEvent>,
+    pub source: Source,
+    pub at: Timestamp,
 }
 
 /// An order was executed in part or whole.

@@ -8,5 +8,5 @@ mod event;
 mod order;
 
 pub use bus::{EventBus, Subscription, Topics};
-pub use event::{AccountRef, BrokerHealth, Command, Event, FillEvent, MarketDataEvent, MarketSight, OrderKey, OrderUpdate, PositionUpdate, Source};
+pub use event::{AccountRef, BrokerHealth, Command, Event, FillEvent, HeardOrder, MarketDataEvent, MarketSight, OrderKey, OrderUpdate, PositionUpdate, Source};
 pub use order::{OrderEvent, OrderSummary};

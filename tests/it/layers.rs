@@ -9,7 +9,7 @@ const LAYERS: [&[&str]; 10] = [
     &["events", "contract", "observe"],
     &["risk"],
     &["config"],
-    &["exchanges", "redis"],
+    &["exchanges", "journal", "redis"],
     &["desk", "sim"],
     &["hub"],
     &["cli"],

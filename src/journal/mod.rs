@@ -1,0 +1,191 @@
+//! What must not be forgotten: each step of a command before it is taken, each order update before a bot hears of it.
+//!
+//! One SQLite file, `synchronous=NORMAL` in a write-ahead log: the end of the process loses nothing that was written; after
+//! the end of the power the venue is asked before anybody is served. One writer at a time; readers never wait for it. This is
+//! the one room whose lock is held while a disk works: a thread in its place would cost two hand-overs a step.
+//!
+//! | file | what |
+//! |---|---|
+//! | `schema` | the tables |
+//! | `updates` | order updates, numbered, and how far each stream got |
+//! | `orders` | the last known state of each order, and its executions |
+//! | `commands` | what bots asked for and what became of it |
+//! | `timeline` | what happened to one order, for people |
+//!
+//! Must not know what an update means, how it travels, or who asks.
+
+mod commands;
+mod error;
+mod orders;
+mod schema;
+mod text;
+mod timeline;
+mod updates;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
+
+pub use commands::{CommandRecord, CommandState};
+pub use error::JournalError;
+pub use orders::{Execution, Known};
+pub use timeline::Moment;
+pub use updates::{Draft, Row, StreamState};
+
+use crate::model::Timestamp;
+
+/// Pages in the log at which a writer moves them into the file himself, because nobody has called [`Journal::tidy`].
+const PAGES_AT_MOST: u32 = 100_000;
+/// What an empty log may keep of the disk.
+const LOG_BYTES: i64 = 16 * 1024 * 1024;
+/// How long another program that reads may hold us up.
+const PATIENCE: Duration = Duration::from_millis(250);
+const STATEMENTS: usize = 64;
+
+/// The open journal.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    id: String,
+    writer: Mutex<Connection>,
+    reader: Mutex<Connection>,
+    /// Moves the log into the file, beside the writer.
+    mover: Mutex<Connection>,
+}
+
+/// One transaction: all of it or nothing.
+#[derive(Debug)]
+pub struct Step<'a> {
+    all: Transaction<'a>,
+    path: &'a Path,
+}
+
+impl Journal {
+    /// Opens the file, or makes it. A damaged one is moved aside, never deleted: its name is given with the journal.
+    ///
+    /// # Errors
+    /// When it is of somebody else or newer, or the disk does not let us.
+    pub fn open(path: &Path, now: Timestamp) -> Result<(Journal, Option<PathBuf>), JournalError> {
+        match Journal::open_there(path, now) {
+            Err(JournalError::Damaged { .. }) => {
+                let aside = set_aside(path, now)?;
+                Ok((Journal::open_there(path, now)?, Some(aside)))
+            }
+            opened => Ok((opened?, None)),
+        }
+    }
+
+    fn open_there(path: &Path, now: Timestamp) -> Result<Journal, JournalError> {
+        if let Some(folder) = path.parent() {
+            std::fs::create_dir_all(folder).map_err(|cause| JournalError::Path { path: path.to_path_buf(), cause })?;
+        }
+        let failed = |cause| JournalError::of(path, cause);
+        let mut writer = connect(path).map_err(failed)?;
+        schema::migrate(&mut writer, path, now)?;
+        let id = writer.query_row("SELECT id FROM journal", [], |row| row.get(0)).map_err(failed)?;
+        let (reader, mover) = (connect(path).map_err(failed)?, connect(path).map_err(failed)?);
+        Ok(Journal { path: path.to_path_buf(), id, writer: Mutex::new(writer), reader: Mutex::new(reader), mover: Mutex::new(mover) })
+    }
+
+    /// For looking only, beside a running broker or after its end.
+    ///
+    /// # Errors
+    /// When there is no journal of ours.
+    pub fn look(path: &Path) -> Result<Journal, JournalError> {
+        let open = || -> rusqlite::Result<Connection> {
+            let db = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+            db.busy_timeout(PATIENCE)?;
+            Ok(db)
+        };
+        let failed = |cause| JournalError::of(path, cause);
+        let writer = open().map_err(failed)?;
+        schema::is_ours(&writer, path)?;
+        let id = writer.query_row("SELECT id FROM journal", [], |row| row.get(0)).map_err(failed)?;
+        let (reader, mover) = (open().map_err(failed)?, open().map_err(failed)?);
+        Ok(Journal { path: path.to_path_buf(), id, writer: Mutex::new(writer), reader: Mutex::new(reader), mover: Mutex::new(mover) })
+    }
+
+    /// What tells this journal from any other.
+    pub fn id(&self) -> &str {
+        &self.id
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Carries out `work` as one transaction; an error of it, or of the disk, leaves everything as it was.
+    ///
+    /// # Errors
+    /// Those of `work`, and when the disk takes nothing.
+    pub fn write<T, E: From<JournalError>>(&self, work: impl FnOnce(&Step<'_>) -> Result<T, E>) -> Result<T, E> {
+        let mut writer = self.writer.lock();
+        let failed = |cause| JournalError::of(&self.path, cause);
+        let all = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+        let step = Step { all, path: &self.path };
+        let done = work(&step)?;
+        step.all.commit().map_err(failed)?;
+        Ok(done)
+    }
+
+    fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, JournalError> {
+        work(&self.reader.lock()).map_err(|cause| JournalError::of(&self.path, cause))
+    }
+
+    /// Moves what it can from the log into the file; writers do not wait for it.
+    ///
+    /// # Errors
+    /// Those of the disk.
+    pub fn tidy(&self) -> Result<(), JournalError> {
+        let moved = self.mover.lock().query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
+        moved.map_err(|cause| JournalError::of(&self.path, cause))
+    }
+
+    /// Lets the file grow no further, as a full disk would; 0 takes that back.
+    #[cfg(test)]
+    pub fn limit_pages(&self, more: u32) {
+        let writer = self.writer.lock();
+        let pages: u32 = writer.pragma_query_value(None, "page_count", |row| row.get(0)).unwrap();
+        writer.pragma_update(None, "max_page_count", if more == 0 { 1_000_000_000 } else { pages + more }).unwrap();
+    }
+}
+
+impl Step<'_> {
+    fn of<T>(&self, done: rusqlite::Result<T>) -> Result<T, JournalError> {
+        done.map_err(|cause| JournalError::of(self.path, cause))
+    }
+}
+
+fn connect(path: &Path) -> rusqlite::Result<Connection> {
+    let db = Connection::open(path)?;
+    db.busy_timeout(PATIENCE)?;
+    db.set_prepared_statement_cache_capacity(STATEMENTS);
+    db.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
+    db.pragma_update(None, "synchronous", "normal")?;
+    db.pragma_update_and_check(None, "wal_autocheckpoint", PAGES_AT_MOST, |_| Ok(()))?;
+    db.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES, |_| Ok(()))?;
+    Ok(db)
+}
+
+fn set_aside(path: &Path, now: Timestamp) -> Result<PathBuf, JournalError> {
+    let named = |path: &Path, ending: &str| {
+        let mut name = path.as_os_str().to_owned();
+        name.push(ending);
+        PathBuf::from(name)
+    };
+    let aside = named(path, &format!(".damaged-{}", now.millis()));
+    let failed = |cause| JournalError::Path { path: path.to_path_buf(), cause };
+    std::fs::rename(path, &aside).map_err(failed)?;
+    for ending in ["-wal", "-shm"] {
+        match std::fs::rename(named(path, ending), named(&aside, ending)) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+    }
+    Ok(aside)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,205 @@
+//! The last known state of each order, and what was executed.
+
+use rusqlite::{OptionalExtension, Row, params};
+use rust_decimal::Decimal;
+
+use super::text::{Columns, whole};
+use super::{Journal, JournalError, Step};
+use crate::events::OrderKey;
+use crate::model::{AccountId, OrderStatus, Side, Symbol, Timestamp};
+
+/// An order as we know it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Known {
+    pub id: String,
+    pub client_order_id: String,
+    pub symbol: String,
+    pub side: Side,
+    pub status: OrderStatus,
+    pub quantity: Option<Decimal>,
+    pub filled: Decimal,
+    pub filled_value: Decimal,
+    /// Up to here executions were reckoned from what the venue says is filled, for want of its own account of them.
+    pub estimated: Decimal,
+    /// How often an execution was taken back or corrected: what was filled counts anew from there.
+    pub generation: u64,
+    /// The bots were told that it is in the market.
+    pub acknowledged: bool,
+    pub submitted: Timestamp,
+    /// The venue's time of its last change.
+    pub updated: Timestamp,
+    /// When we last heard of it.
+    pub heard: Timestamp,
+    pub bot: Option<String>,
+    /// Placed by the desk, or by the venue on behalf of such an order.
+    pub ours: bool,
+    /// The order object.
+    pub text: String,
+}
+
+/// One execution, with whose it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Execution {
+    pub execution_id: String,
+    pub order_id: String,
+    pub client_order_id: String,
+    pub bot: Option<String>,
+    pub symbol: Symbol,
+    pub side: Side,
+    pub price: Decimal,
+    pub quantity: Decimal,
+    pub fees: Decimal,
+    pub position: Decimal,
+    pub at: Timestamp,
+}
+
+const KNOWN: &str = "SELECT id, client_order_id, symbol, side, status, quantity, filled, filled_value, estimated, generation, acknowledged, submitted, updated, heard, bot, \
+                     ours, text FROM orders";
+const EXECUTION: &str = "SELECT execution_id, order_id, client_order_id, bot, symbol, side, price, quantity, fees, position, at FROM executions";
+
+fn known(row: &Row<'_>) -> rusqlite::Result<Known> {
+    let mut column = Columns::of(row);
+    let (id, client_order_id, symbol, side) = (column.next()?, column.next()?, column.next()?, column.side()?);
+    let status = OrderStatus::from_name(&column.next::<String>()?).ok_or_else(|| column.bad("order status"))?;
+    let quantity: Option<String> = column.next()?;
+    Ok(Known {
+        id,
+        client_order_id,
+        symbol,
+        side,
+        status,
+        quantity: quantity.and_then(|text| text.parse().ok()),
+        filled: column.decimal()?,
+        filled_value: column.decimal()?,
+        estimated: column.decimal()?,
+        generation: column.number()?,
+        acknowledged: column.next()?,
+        submitted: column.time()?,
+        updated: column.time()?,
+        heard: column.time()?,
+        bot: column.next()?,
+        ours: column.next()?,
+        text: column.next()?,
+    })
+}
+
+fn execution(row: &Row<'_>) -> rusqlite::Result<Execution> {
+    let mut column = Columns::of(row);
+    Ok(Execution {
+        execution_id: column.next()?,
+        order_id: column.next()?,
+        client_order_id: column.next()?,
+        bot: column.next()?,
+        symbol: column.parsed("symbol")?,
+        side: column.side()?,
+        price: column.decimal()?,
+        quantity: column.decimal()?,
+        fees: column.decimal()?,
+        position: column.decimal()?,
+        at: column.time()?,
+    })
+}
+
+fn find(db: &rusqlite::Connection, account: &AccountId, key: &OrderKey) -> rusqlite::Result<Option<Known>> {
+    let (column, value) = match key {
+        OrderKey::Venue(id) => ("id", id.as_str()),
+        OrderKey::Client(id) => ("client_order_id", id.as_str()),
+    };
+    // A name that was used twice, by a hand elsewhere: the newest.
+    let sql = format!("{KNOWN} WHERE account = ? AND {column} = ? ORDER BY submitted DESC LIMIT 1");
+    db.prepare_cached(&sql)?.query_row((account.as_str(), value), known).optional()
+}
+
+impl Step<'_> {
+    pub fn order(&self, account: &AccountId, key: &OrderKey) -> Result<Option<Known>, JournalError> {
+        self.of(find(&self.all, account, key))
+    }
+
+    pub fn put_order(&self, account: &AccountId, order: &Known) -> Result<(), JournalError> {
+        let put = || {
+            let row = params![
+                account.as_str(),
+                order.id,
+                order.client_order_id,
+                order.symbol,
+                order.side.as_str(),
+                order.status.as_str(),
+                order.status.is_open(),
+                order.quantity.map(|quantity| quantity.to_string()),
+                order.filled.to_string(),
+                order.filled_value.to_string(),
+                order.estimated.to_string(),
+                whole(order.generation),
+                order.acknowledged,
+                order.submitted.nanos(),
+                order.updated.nanos(),
+                order.heard.nanos(),
+                order.bot,
+                order.ours,
+                order.text
+            ];
+            let put = "INSERT OR REPLACE INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+            self.all.prepare_cached(put)?.execute(row)
+        };
+        self.of(put()).map(drop)
+    }
+
+    /// Keeps an execution under the number of the update that told it.
+    pub fn put_execution(&self, account: &AccountId, n: u64, done: &Execution) -> Result<(), JournalError> {
+        let put = || {
+            let row = params![
+                account.as_str(),
+                whole(n),
+                done.execution_id,
+                done.order_id,
+                done.client_order_id,
+                done.bot,
+                done.symbol.as_str(),
+                done.side.as_str(),
+                done.price.to_string(),
+                done.quantity.to_string(),
+                done.fees.to_string(),
+                done.position.to_string(),
+                done.at.nanos(),
+                false
+            ];
+            self.all.prepare_cached("INSERT OR REPLACE INTO executions VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?.execute(row)
+        };
+        self.of(put()).map(drop)
+    }
+
+    /// The venue took an execution back, or put another in its place. False when it is not known.
+    pub fn void_execution(&self, account: &AccountId, execution_id: &str) -> Result<bool, JournalError> {
+        let void = "UPDATE executions SET void = 1 WHERE account = ? AND execution_id = ? AND void = 0";
+        Ok(self.of(self.all.prepare_cached(void).and_then(|mut void| void.execute((account.as_str(), execution_id))))? > 0)
+    }
+}
+
+impl Journal {
+    pub fn order(&self, account: &AccountId, key: &OrderKey) -> Result<Option<Known>, JournalError> {
+        self.read(|db| find(db, account, key))
+    }
+
+    /// Oldest first; of one bot when it is named.
+    pub fn open_orders(&self, account: &AccountId, bot: Option<&str>) -> Result<Vec<Known>, JournalError> {
+        self.read(|db| {
+            let sql = format!("{KNOWN} WHERE account = ?1 AND open = 1 AND (?2 IS NULL OR bot = ?2) ORDER BY submitted");
+            db.prepare_cached(&sql)?.query_map((account.as_str(), bot), known)?.collect()
+        })
+    }
+
+    /// When the last thing that the venue told of this account happened.
+    pub fn last_heard(&self, account: &AccountId) -> Result<Option<Timestamp>, JournalError> {
+        let last = "SELECT max(updated) FROM orders WHERE account = ?";
+        let last: Option<i64> = self.read(|db| db.prepare_cached(last)?.query_row([account.as_str()], |row| row.get(0)))?;
+        Ok(last.map(Timestamp::from_nanos))
+    }
+
+    /// Executions that stand, in the order in which they were told; of one bot when it is named, of one order likewise.
+    pub fn executions(&self, account: &AccountId, bot: Option<&str>, order_id: Option<&str>) -> Result<Vec<Execution>, JournalError> {
+        self.read(|db| {
+            let sql = format!("{EXECUTION} WHERE account = ?1 AND void = 0 AND (?2 IS NULL OR bot = ?2) AND (?3 IS NULL OR order_id = ?3) ORDER BY n");
+            db.prepare_cached(&sql)?.query_map((account.as_str(), bot, order_id), execution)?.collect()
+        })
+    }
+}

@@ -1,0 +1,199 @@
+//! Order updates: each numbered once, and how far the stream of each account got.
+
+use rusqlite::{OptionalExtension, params};
+
+use super::text::{Columns, whole};
+use super::{Journal, JournalError, Step};
+use crate::events::Source;
+use crate::model::{AccountId, Timestamp};
+
+/// An update on its way into the journal.
+#[derive(Debug, Clone)]
+pub struct Draft {
+    pub order_id: String,
+    pub client_order_id: String,
+    pub symbol: String,
+    pub bot: Option<String>,
+    /// The word of the event.
+    pub event: String,
+    pub source: Source,
+    /// The entry of the stream: a JSON object, without its `stream_id`.
+    pub entry: String,
+    /// The copy for `order:{account}`; without one there are no copies at all.
+    pub typed: Option<String>,
+    /// Everything by which the same fact is known again.
+    pub keys: Vec<String>,
+    pub at: Timestamp,
+}
+
+/// An update in the journal.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Row {
+    pub n: u64,
+    /// Its number among those of its bot.
+    pub bot: Option<(String, u64)>,
+    pub symbol: String,
+    pub entry: String,
+    pub typed: Option<String>,
+    pub at: Timestamp,
+}
+
+/// How far the stream of an account got.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct StreamState {
+    /// `None` before the stream of this account was looked at for the first time.
+    pub epoch: Option<u64>,
+    /// The last number given.
+    pub last: u64,
+    /// The last number whose copies were sent.
+    pub copied: u64,
+}
+
+const ROW: &str = "SELECT n, bot, bot_n, symbol, entry, typed, at FROM updates";
+
+fn row(row: &rusqlite::Row<'_>) -> rusqlite::Result<Row> {
+    let mut column = Columns::of(row);
+    let n = column.number()?;
+    let (bot, bot_n): (Option<String>, Option<i64>) = (column.next()?, column.next()?);
+    Ok(Row { n, bot: bot.zip(bot_n.map(i64::unsigned_abs)), symbol: column.next()?, entry: column.next()?, typed: column.next()?, at: column.time()? })
+}
+
+impl Step<'_> {
+    /// The number of the update by which a fact is known already.
+    pub fn known(&self, account: &AccountId, key: &str) -> Result<Option<u64>, JournalError> {
+        let found = || {
+            let mut look = self.all.prepare_cached("SELECT n FROM keys WHERE account = ? AND key = ?")?;
+            look.query_row((account.as_str(), key), |row| row.get::<_, i64>(0)).optional()
+        };
+        Ok(self.of(found())?.map(i64::unsigned_abs))
+    }
+
+    /// Another key of an update that is there.
+    pub fn also_known_as(&self, account: &AccountId, n: u64, keys: &[String]) -> Result<(), JournalError> {
+        let put = || -> rusqlite::Result<()> {
+            let mut put = self.all.prepare_cached("INSERT OR IGNORE INTO keys VALUES (?, ?, ?)")?;
+            keys.iter().try_for_each(|key| put.execute(params![account.as_str(), key, whole(n)]).map(drop))
+        };
+        self.of(put())
+    }
+
+    /// Gives an update the next number of its account.
+    pub fn append(&self, account: &AccountId, draft: &Draft) -> Result<u64, JournalError> {
+        let put = || -> rusqlite::Result<u64> {
+            let next = "INSERT INTO streams VALUES (?, NULL, 1, 0) ON CONFLICT DO UPDATE SET last = last + 1 RETURNING last";
+            let n: i64 = self.all.prepare_cached(next)?.query_row([account.as_str()], |row| row.get(0))?;
+            let bot_n = match &draft.bot {
+                Some(bot) => {
+                    let next = "INSERT INTO bots VALUES (?, ?, 1) ON CONFLICT DO UPDATE SET last = last + 1 RETURNING last";
+                    Some(self.all.prepare_cached(next)?.query_row([account.as_str(), bot], |row| row.get::<_, i64>(0))?)
+                }
+                None => None,
+            };
+            let Draft { order_id, client_order_id, symbol, bot, event, source, entry, typed, at, .. } = draft;
+            let row = params![account.as_str(), n, bot, bot_n, at.nanos(), order_id, client_order_id, symbol, event, source.as_str(), entry, typed];
+            self.all.prepare_cached("INSERT INTO updates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?.execute(row)?;
+            Ok(n.unsigned_abs())
+        };
+        let n = self.of(put())?;
+        self.also_known_as(account, n, &draft.keys)?;
+        Ok(n)
+    }
+}
+
+impl Journal {
+    pub fn stream(&self, account: &AccountId) -> Result<StreamState, JournalError> {
+        self.read(|db| {
+            let mut look = db.prepare_cached("SELECT epoch, last, copied FROM streams WHERE account = ?")?;
+            let found = look.query_row([account.as_str()], |row| {
+                let mut column = Columns::of(row);
+                let epoch: Option<i64> = column.next()?;
+                Ok(StreamState { epoch: epoch.map(i64::unsigned_abs), last: column.number()?, copied: column.number()? })
+            });
+            Ok(found.optional()?.unwrap_or_default())
+        })
+    }
+
+    /// Accounts that have a stream.
+    pub fn accounts(&self) -> Result<Vec<AccountId>, JournalError> {
+        self.read(|db| db.prepare_cached("SELECT account FROM streams")?.query_map([], |row| Columns::of(row).parsed("account"))?.collect())
+    }
+
+    /// The epoch of an account's stream: `proposed` the first time that anybody asks, the same ever after.
+    pub fn settle_epoch(&self, account: &AccountId, proposed: u64) -> Result<u64, JournalError> {
+        self.write(|step| {
+            let settle = "INSERT INTO streams VALUES (?1, ?2, 0, 0) ON CONFLICT DO UPDATE SET epoch = coalesce(epoch, ?2) RETURNING epoch";
+            let settled = || step.all.prepare_cached(settle)?.query_row(params![account.as_str(), whole(proposed)], |row| row.get::<_, i64>(0));
+            Ok(step.of(settled())?.unsigned_abs())
+        })
+    }
+
+    /// The copies of everything up to `n` were sent.
+    pub fn copied(&self, account: &AccountId, n: u64) -> Result<(), JournalError> {
+        self.write(|step| {
+            let tell = "UPDATE streams SET copied = max(copied, ?2) WHERE account = ?1";
+            step.of(step.all.prepare_cached(tell).and_then(|mut tell| tell.execute(params![account.as_str(), whole(n)]))).map(drop)
+        })
+    }
+
+    /// Updates above `after`, in order.
+    pub fn updates(&self, account: &AccountId, after: u64, limit: usize) -> Result<Vec<Row>, JournalError> {
+        self.read(|db| {
+            let mut look = db.prepare_cached(&format!("{ROW} WHERE account = ? AND n > ? ORDER BY n LIMIT ?"))?;
+            look.query_map(params![account.as_str(), whole(after), whole(limit as u64)], row)?.collect()
+        })
+    }
+
+    /// The same of one bot, by its own numbers.
+    pub fn updates_of_bot(&self, account: &AccountId, bot: &str, after: u64, limit: usize) -> Result<Vec<Row>, JournalError> {
+        self.read(|db| {
+            let mut look = db.prepare_cached(&format!("{ROW} WHERE account = ? AND bot = ? AND bot_n > ? ORDER BY bot_n LIMIT ?"))?;
+            look.query_map(params![account.as_str(), bot, whole(after), whole(limit as u64)], row)?.collect()
+        })
+    }
+
+    /// Bots that have updates, and the last number of each.
+    pub fn bots(&self, account: &AccountId) -> Result<Vec<(String, u64)>, JournalError> {
+        self.read(|db| {
+            let mut look = db.prepare_cached("SELECT bot, last FROM bots WHERE account = ?")?;
+            look.query_map([account.as_str()], |row| {
+                let mut column = Columns::of(row);
+                Ok((column.next()?, column.number()?))
+            })?
+            .collect()
+        })
+    }
+
+    /// The first number that is not older than `since`: what lies below may be forgotten. `None` when all are older.
+    pub fn first_since(&self, account: &AccountId, since: Timestamp) -> Result<Option<u64>, JournalError> {
+        self.read(|db| {
+            // Numbers and times rise together: the newest of the old ones is found from the end of the old.
+            let old = "SELECT max(n) FROM updates WHERE account = ? AND at < ?";
+            let newest_old: Option<i64> = db.prepare_cached(old)?.query_row(params![account.as_str(), since.nanos()], |row| row.get(0))?;
+            let next = "SELECT min(n) FROM updates WHERE account = ? AND n > ?";
+            db.prepare_cached(next)?.query_row(params![account.as_str(), newest_old.unwrap_or(0)], |row| row.get::<_, Option<i64>>(0))
+        })
+        .map(|n| n.map(i64::unsigned_abs))
+    }
+
+    /// Forgets updates, ended orders, settled commands and their timeline from before `before`, some at a time; says whether
+    /// there is more.
+    pub fn prune(&self, before: Timestamp, some: usize) -> Result<bool, JournalError> {
+        let (before, some) = (before.nanos(), whole(some as u64));
+        self.write(|step| {
+            let forget = || -> rusqlite::Result<usize> {
+                let mut gone = 0;
+                for sql in [
+                    "DELETE FROM keys WHERE (account, n) IN (SELECT account, n FROM updates WHERE at < ?1 LIMIT ?2)",
+                    "DELETE FROM updates WHERE (account, n) IN (SELECT account, n FROM updates WHERE at < ?1 LIMIT ?2)",
+                    "DELETE FROM orders WHERE (account, id) IN (SELECT account, id FROM orders WHERE open = 0 AND heard < ?1 LIMIT ?2)",
+                    "DELETE FROM commands WHERE (account, name) IN (SELECT account, name FROM commands WHERE state = 'answered' AND received < ?1 LIMIT ?2)",
+                    "DELETE FROM timeline WHERE seq IN (SELECT seq FROM timeline WHERE at < ?1 LIMIT ?2)",
+                ] {
+                    gone = gone.max(step.all.prepare_cached(sql)?.execute((before, some))?);
+                }
+                Ok(gone)
+            };
+            Ok(whole(step.of(forget())? as u64) >= some)
+        })
+    }
+}
