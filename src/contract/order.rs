@@ -27,14 +27,69 @@ struct TickerOrder<'a> {
     position_qty: Option<Number<'a>>,
     account_id: &'a str,
     timestamp: Option<&'a str>,
+    source: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bot: Option<&'a str>,
+    origin: &'static str,
+    #[serde(skip_serializing_if = "is_not")]
+    answer: bool,
+    #[serde(skip_serializing_if = "is_not")]
+    reconciled: bool,
+    #[serde(skip_serializing_if = "is_not")]
+    estimated: bool,
+    #[serde(skip_serializing_if = "is_not")]
+    late: bool,
     #[serde(skip_serializing_if = "Option::is_none")]
     sim: Option<bool>,
     #[serde(flatten)]
     extra: Extra<'a>,
 }
 
+/// What we know of an update beside what the venue said.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct OrderMarks<'a> {
+    /// How we came to know of it: `stream`, `replay`, `report` or `desk`.
+    pub source: &'a str,
+    /// Whose order it is.
+    pub bot: Option<&'a str>,
+    /// Placed through the desk, or by the venue on behalf of such an order; else somewhere else.
+    pub ours: bool,
+    /// The answer to the command that placed the order.
+    pub answer: bool,
+    /// Found by comparing what we knew with what the venue holds.
+    pub reconciled: bool,
+    /// Reckoned from what is filled in all, for want of the venue's own account of it.
+    pub estimated: bool,
+    /// Told after something newer: the order is not where this says.
+    pub late: bool,
+    pub sim: bool,
+}
+
+fn is_not(flag: &bool) -> bool {
+    !flag
+}
+
 /// Fields of ours; the venue's further fields never overwrite them.
-const OWN_FIELDS: [&str; 11] = ["type", "order_data", "event", "execution_id", "price", "qty", "position_qty", "account_id", "timestamp", "stream_id", "sim"];
+const OWN_FIELDS: [&str; 18] = [
+    "type",
+    "order_data",
+    "event",
+    "execution_id",
+    "price",
+    "qty",
+    "position_qty",
+    "account_id",
+    "timestamp",
+    "stream_id",
+    "sim",
+    "source",
+    "bot",
+    "origin",
+    "answer",
+    "reconciled",
+    "estimated",
+    "late",
+];
 
 struct Extra<'a>(&'a [(String, Box<str>)]);
 
@@ -68,8 +123,9 @@ struct TypedOrder<'a> {
     sim: Option<bool>,
 }
 
-/// Writes both copies. `received` stands in where the venue gave no readable time.
-pub fn encode_order(event: &OrderEvent, account_id: &str, received: Timestamp, sim: bool) -> OrderCopies {
+/// Writes both copies, the first without the `stream_id` that it gets when it is appended. `received` stands in where the
+/// venue gave no readable time.
+pub fn encode_order(event: &OrderEvent, account_id: &str, received: Timestamp, marks: OrderMarks<'_>) -> OrderCopies {
     let number = |digits: &'_ Option<Digits>| digits.as_ref().map(|d| d.as_str().to_owned());
     let (price, qty, position_qty) = (number(&event.price), number(&event.qty), number(&event.position_qty));
     let null = || RawValue::from_string("null".to_owned()).unwrap_or_default();
@@ -84,7 +140,14 @@ pub fn encode_order(event: &OrderEvent, account_id: &str, received: Timestamp, s
         position_qty: position_qty.as_deref().map(Number),
         account_id,
         timestamp: event.timestamp.as_deref(),
-        sim: sim.then_some(true),
+        source: marks.source,
+        bot: marks.bot,
+        origin: if marks.ours { "desk" } else { "external" },
+        answer: marks.answer,
+        reconciled: marks.reconciled,
+        estimated: marks.estimated,
+        late: marks.late,
+        sim: marks.sim.then_some(true),
         extra: Extra(&event.extra),
     };
     let at = event.timestamp.as_deref().and_then(|text| text.parse::<Timestamp>().ok()).unwrap_or(received);
@@ -101,7 +164,7 @@ pub fn encode_order(event: &OrderEvent, account_id: &str, received: Timestamp, s
         symbol: &event.order.symbol,
         client_order_id: event.order.client_order_id.as_deref(),
         event: &event.event,
-        sim: sim.then_some(true),
+        sim: marks.sim.then_some(true),
     };
     OrderCopies { ticker: serde_json::to_string(&ticker).unwrap_or_default(), typed: serde_json::to_string(&typed).unwrap_or_default() }
 }
@@ -133,12 +196,13 @@ mod tests {
             order_json: r#"{"id":"o1","new_field":[1]}"#.into(),
             extra: vec![("reason".into(), r#""X""#.into()), ("type".into(), r#""forged""#.into())],
         };
-        let copies = encode_order(&event, "acc", Timestamp::from_nanos(0), false);
+        let copies =
+            encode_order(&event, "acc", Timestamp::from_nanos(0), OrderMarks { source: "stream", bot: Some("b1"), ours: true, ..OrderMarks::default() });
         assert_eq!(
             copies.ticker,
             concat!(
                 r#"{"type":"order","order_data":{"id":"o1","new_field":[1]},"event":"fill","execution_id":"e1","price":"105.8988475","qty":"1790.86","#,
-                r#""position_qty":"0","account_id":"acc","timestamp":"2022-04-19T17:45:05.024916716Z","reason":"X"}"#
+                r#""position_qty":"0","account_id":"acc","timestamp":"2022-04-19T17:45:05.024916716Z","source":"stream","bot":"b1","origin":"desk","reason":"X"}"#
             )
         );
         assert_eq!(

@@ -17,6 +17,7 @@ mod answer;
 #[expect(clippy::module_inception, reason = "the desk of the order desk")]
 mod desk;
 mod halts;
+pub mod ledger;
 mod pump;
 mod seat;
 mod sights;

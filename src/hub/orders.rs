@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use super::lanes::{OrderItem, OrderSource};
 use crate::contract::channel::order_channel;
-use crate::contract::{encode_order, get_ticker_channel};
+use crate::contract::{OrderMarks, encode_order, get_ticker_channel};
 use crate::model::Symbol;
 use crate::redis::resp;
 
@@ -35,7 +35,7 @@ pub struct OrderPublication {
 /// Turns one order update into its copies for the bots. A symbol that is none (the parent of a multi-leg order has no
 /// symbol) has no ticker channel; the account's channel gets every update.
 pub fn handle_order_update(item: &OrderItem, rules: OrderRules) -> OrderPublication {
-    let copies = encode_order(&item.event, &item.account_id, item.received, rules.sim);
+    let copies = encode_order(&item.event, &item.account_id, item.received, OrderMarks { source: "stream", sim: rules.sim, ..OrderMarks::default() });
     let mut publication = OrderPublication { bytes: Vec::with_capacity(copies.ticker.len() + copies.typed.len() + 128), commands: 0 };
     let on_ticker_channel = match item.source {
         OrderSource::Exchange => rules.on_ticker_channel,

@@ -110,6 +110,12 @@ fn find(db: &rusqlite::Connection, account: &AccountId, key: &OrderKey) -> rusql
     db.prepare_cached(&sql)?.query_row((account.as_str(), value), known).optional()
 }
 
+fn executions(db: &rusqlite::Connection, account: &AccountId, bot: Option<&str>, order_id: Option<&str>) -> rusqlite::Result<Vec<Execution>> {
+    let of_order = if order_id.is_some() { "order_id = ?3" } else { "?3 IS NULL" };
+    let sql = format!("{EXECUTION} WHERE account = ?1 AND void = 0 AND (?2 IS NULL OR bot = ?2) AND {of_order} ORDER BY n");
+    db.prepare_cached(&sql)?.query_map((account.as_str(), bot, order_id), execution)?.collect()
+}
+
 impl Step<'_> {
     pub fn order(&self, account: &AccountId, key: &OrderKey) -> Result<Option<Known>, JournalError> {
         self.of(find(&self.all, account, key))
@@ -168,6 +174,11 @@ impl Step<'_> {
         self.of(put()).map(drop)
     }
 
+    /// Executions of one order that stand, in the order in which they were told.
+    pub fn executions_of(&self, account: &AccountId, order_id: &str) -> Result<Vec<Execution>, JournalError> {
+        self.of(executions(&self.all, account, None, Some(order_id)))
+    }
+
     /// The venue took an execution back, or put another in its place. False when it is not known.
     pub fn void_execution(&self, account: &AccountId, execution_id: &str) -> Result<bool, JournalError> {
         let void = "UPDATE executions SET void = 1 WHERE account = ? AND execution_id = ? AND void = 0";
@@ -197,9 +208,6 @@ impl Journal {
 
     /// Executions that stand, in the order in which they were told; of one bot when it is named, of one order likewise.
     pub fn executions(&self, account: &AccountId, bot: Option<&str>, order_id: Option<&str>) -> Result<Vec<Execution>, JournalError> {
-        self.read(|db| {
-            let sql = format!("{EXECUTION} WHERE account = ?1 AND void = 0 AND (?2 IS NULL OR bot = ?2) AND (?3 IS NULL OR order_id = ?3) ORDER BY n");
-            db.prepare_cached(&sql)?.query_map((account.as_str(), bot, order_id), execution)?.collect()
-        })
+        self.read(|db| executions(db, account, bot, order_id))
     }
 }

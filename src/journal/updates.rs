@@ -77,6 +77,12 @@ impl Step<'_> {
         self.of(put())
     }
 
+    /// The fact may come once more as a new one.
+    pub fn forget(&self, account: &AccountId, key: &str) -> Result<(), JournalError> {
+        let forget = "DELETE FROM keys WHERE account = ? AND key = ?";
+        self.of(self.all.prepare_cached(forget).and_then(|mut forget| forget.execute((account.as_str(), key)))).map(drop)
+    }
+
     /// Gives an update the next number of its account.
     pub fn append(&self, account: &AccountId, draft: &Draft) -> Result<u64, JournalError> {
         let put = || -> rusqlite::Result<u64> {

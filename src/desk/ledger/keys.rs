@@ -1,0 +1,104 @@
+//! By what a fact is known again, whichever way it comes a second time.
+//!
+//! | key | of what |
+//! |---|---|
+//! | `x:` | an execution id of the venue |
+//! | `c:` | what an order had filled in all after an execution that the venue told |
+//! | `rc:` | the same after one that a report showed |
+//! | `s:` | a step without an execution id: order, event, state, filled, time |
+//! | `t:` | a step that a report showed |
+//! | `r:` | the same: the venue's own word for it may still come, once |
+//! | `e:` | what was reckoned |
+//! | `a:` | an answer of the desk |
+//!
+//! Must not know the journal.
+
+use crate::events::{OrderEvent, OrderUpdate, Source};
+use crate::journal::Known;
+use crate::model::OrderChange;
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub(super) struct Keys {
+    /// Any of these says that it is no news.
+    pub known_by: Vec<String>,
+    /// What it is known by from now on.
+    pub kept: Vec<String>,
+    /// This says so too, but only once.
+    pub once: Option<String>,
+}
+
+impl Keys {
+    pub fn of(update: &OrderUpdate, known: Option<&Known>, estimated: bool) -> Keys {
+        let order = &update.order;
+        if update.source == Source::Desk {
+            let answer = format!("a:{}:{}", order.request.client_order_id, update.change.as_str());
+            let mut kept = vec![answer.clone()];
+            if update.change == OrderChange::Accepted {
+                kept.push(of_step_in_report(update, known, order.status.as_str()));
+            }
+            return Keys { known_by: vec![answer], kept, once: None };
+        }
+        let report = update.source == Source::Report;
+        let generation = known.map_or(0, |known| known.generation);
+        let filled = order.filled.normalize();
+        let mut keys = Keys::default();
+        if let Some(id) = &update.execution_id {
+            keys.both(of_execution(id.as_str()));
+        }
+        if update.fill.is_some() && !matches!(update.change, OrderChange::TradeBust | OrderChange::TradeCorrect) {
+            let (told, shown) = (format!("c:{}:{generation}:{filled}", order.id), format!("rc:{}:{generation}:{filled}", order.id));
+            // Two executions that the venue told are two, whatever it says was filled in all.
+            keys.known_by.push(shown.clone());
+            if report {
+                keys.known_by.push(told);
+                keys.kept.push(shown);
+            } else {
+                keys.kept.push(told);
+            }
+            if estimated {
+                keys.kept.push(format!("e:{}:{generation}", order.id));
+            } else if known.is_some_and(|known| filled <= known.estimated) {
+                keys.known_by.push(format!("e:{}:{generation}", order.id));
+            }
+            return keys;
+        }
+        if report {
+            keys.both(format!("t:{}:{}:{}", order.id, update.change.as_str(), order.times.updated.nanos()));
+            keys.kept.push(of_step_in_report(update, known, update.change.as_str()));
+            return keys;
+        }
+        if update.execution_id.is_none() {
+            let word = update.words.as_ref().map_or(update.change.as_str(), |words| &words.event);
+            let status = update.words.as_ref().map_or(order.status.as_str(), |words| &words.order.status);
+            keys.both(format!("s:{}:{word}:{status}:{filled}:{}", order.id, order.times.updated.nanos()));
+        }
+        keys.once = Some(of_step_in_report(update, known, update.change.as_str()));
+        keys
+    }
+
+    fn both(&mut self, key: String) {
+        self.known_by.push(key.clone());
+        self.kept.push(key);
+    }
+}
+
+/// A step that was shown is one that the venue may tell of as well: the same word, about what was filled by then.
+fn of_step_in_report(update: &OrderUpdate, known: Option<&Known>, word: &str) -> String {
+    let generation = known.map_or(0, |known| known.generation);
+    format!("r:{}:{generation}:{word}", update.order.id)
+}
+
+pub(super) fn of_execution(id: &str) -> String {
+    format!("x:{id}")
+}
+
+/// Of words that could not be read to the end: their execution id, or all they say.
+pub(super) fn of_words(words: &OrderEvent) -> String {
+    if let Some(id) = &words.execution_id {
+        return of_execution(id);
+    }
+    let said = format!("{}|{}|{}", words.event, words.timestamp.as_deref().unwrap_or_default(), words.order_json);
+    let digest = ring::digest::digest(&ring::digest::SHA256, said.as_bytes());
+    let short: String = digest.as_ref()[..16].iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("h:{short}")
+}

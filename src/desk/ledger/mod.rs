@@ -1,0 +1,294 @@
+//! The ledger: what becomes of every word about an order, whoever says it and however often.
+//!
+//! The venue's stream, its replay, its reports and the desk all end here. In one transaction of the journal each is
+//! recognised or numbered, and the order's state moves forward, never back. Bots hear of what stands in the journal and of
+//! nothing else.
+//!
+//! | file | what |
+//! |---|---|
+//! | `keys` | by what the same fact is known again |
+//! | `standing` | the state of an order after a word about it |
+//! | `report` | what a report shows that nobody has told |
+//! | `entry` | an update as bots read it |
+//!
+//! Must not know which venues there are, nor how updates travel.
+
+mod entry;
+mod keys;
+mod report;
+mod standing;
+
+use std::sync::Arc;
+
+use crossbeam_channel::Sender;
+
+use self::entry::{Whose, draft};
+use self::keys::Keys;
+use self::standing::Standing;
+use crate::events::{AccountRef, HeardOrder, OrderKey, OrderUpdate, Source};
+use crate::journal::{Draft, Execution, Journal, JournalError, Known, Step};
+use crate::model::{AccountId, Fill, Order, OrderChange, OrderStatus, Timestamp};
+
+pub use self::report::Reported;
+
+/// What an update turned out to be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Taken {
+    /// Numbered now.
+    New(u64),
+    /// Numbered now, though the order has moved on since.
+    Late(u64),
+    /// Known by this number.
+    Known(u64),
+}
+
+/// The ledger of all accounts.
+#[derive(Debug)]
+pub struct Ledger {
+    journal: Arc<Journal>,
+    /// Woken when something was numbered; has room for one.
+    appended: Sender<()>,
+    sim: bool,
+    clock: fn() -> Timestamp,
+}
+
+impl Ledger {
+    pub fn new(journal: Arc<Journal>, appended: Sender<()>, sim: bool, clock: fn() -> Timestamp) -> Ledger {
+        Ledger { journal, appended, sim, clock }
+    }
+
+    pub fn journal(&self) -> &Arc<Journal> {
+        &self.journal
+    }
+
+    /// Whoever carries updates to the bots may look.
+    pub fn wake(&self) {
+        let _ = self.appended.try_send(());
+    }
+
+    /// Takes updates, all or none of them.
+    ///
+    /// # Errors
+    /// Those of the journal: the same may be handed in again.
+    pub fn take(&self, updates: &[OrderUpdate]) -> Result<Vec<Taken>, JournalError> {
+        self.journal.write(|step| updates.iter().map(|update| self.enter(step, update)).collect())
+    }
+
+    /// The same within somebody's transaction, who wakes the others afterwards.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub fn enter(&self, step: &Step<'_>, update: &OrderUpdate) -> Result<Taken, JournalError> {
+        self.enter_as(step, update, Manner::default())
+    }
+
+    fn enter_as(&self, step: &Step<'_>, update: &OrderUpdate, manner: Manner) -> Result<Taken, JournalError> {
+        let account = &update.of.account;
+        let known = step.order(account, &OrderKey::Venue(update.order.id.clone()))?;
+        let keys = Keys::of(update, known.as_ref(), manner.estimated);
+        for key in &keys.known_by {
+            if let Some(n) = step.known(account, key)? {
+                step.also_known_as(account, n, &keys.kept)?;
+                return Ok(Taken::Known(n));
+            }
+        }
+        if let Some(once) = &keys.once
+            && let Some(n) = step.known(account, once)?
+        {
+            step.forget(account, once)?;
+            step.also_known_as(account, n, &keys.kept)?;
+            return Ok(Taken::Known(n));
+        }
+        let now = (self.clock)();
+        let whose = self.whose(step, update, known.as_ref())?;
+        let Standing { next, late } = standing::after(known.as_ref(), update, &whose, now, manner.estimated);
+        let number = |late: bool| {
+            let copies = !late && !manner.quiet;
+            step.append(account, &draft(update, &whose, &keys, late, manner, copies, self.sim, now))
+        };
+        if update.source == Source::Desk && update.change != OrderChange::Accepted {
+            // The venue has no such order: only the answer is kept.
+            return number(false).map(Taken::New);
+        }
+        let n = number(late)?;
+        step.put_order(account, &next)?;
+        if let Some(fill) = update.fill.as_ref().filter(|_| update.change != OrderChange::TradeBust) {
+            step.put_execution(account, n, &execution(fill, &whose))?;
+        }
+        if let Some(void) = previous_execution(update) {
+            step.void_execution(account, &void)?;
+        }
+        for leg in &update.order.legs {
+            self.expect_leg(step, update, leg.as_str(), &next, now)?;
+        }
+        Ok(if late { Taken::Late(n) } else { Taken::New(n) })
+    }
+
+    /// The orders that a venue makes for another belong to whom that belongs to, from before they are heard of.
+    fn expect_leg(&self, step: &Step<'_>, update: &OrderUpdate, leg: &str, entry: &Known, now: Timestamp) -> Result<(), JournalError> {
+        let Ok(id) = leg.parse() else { return Ok(()) };
+        let account = &update.of.account;
+        if step.order(account, &OrderKey::Venue(id))?.is_some() {
+            return Ok(());
+        }
+        let leg = Known {
+            id: leg.to_owned(),
+            client_order_id: String::new(),
+            side: entry.side.opposite(),
+            status: OrderStatus::Held,
+            quantity: None,
+            filled: 0.into(),
+            filled_value: 0.into(),
+            estimated: 0.into(),
+            generation: 0,
+            acknowledged: false,
+            updated: Timestamp::default(),
+            heard: now,
+            text: "{}".to_owned(),
+            ..entry.clone()
+        };
+        step.put_order(account, &leg)
+    }
+
+    /// Whose order it is: known already, placed through the desk, or standing in for such a one.
+    fn whose(&self, step: &Step<'_>, update: &OrderUpdate, known: Option<&Known>) -> Result<Whose, JournalError> {
+        let (account, order) = (&update.of.account, &update.order);
+        if let Some(known) = known.filter(|known| known.ours) {
+            return Ok(Whose { bot: known.bot.clone(), ours: true });
+        }
+        let name = &order.request.client_order_id;
+        if update.source == Source::Desk || step.command(account, name.as_str())?.is_some() {
+            return Ok(Whose { bot: order.bot().map(str::to_owned), ours: true });
+        }
+        for relative in order.replaces.iter().chain(&order.parent) {
+            if let Some(kin) = step.order(account, &OrderKey::Venue(relative.clone()))?.filter(|kin| kin.ours) {
+                return Ok(Whose { bot: kin.bot, ours: true });
+            }
+        }
+        Ok(Whose { bot: None, ours: false })
+    }
+
+    /// Takes words that could not be read to the end: they reach the bots as they are.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub fn take_words(&self, heard: &HeardOrder) -> Result<Taken, JournalError> {
+        let key = keys::of_words(&heard.words);
+        self.journal.write(|step| {
+            if let Some(n) = step.known(&heard.of.account, &key)? {
+                return Ok(Taken::Known(n));
+            }
+            let draft = entry::draft_of_words(heard, key, self.sim);
+            step.append(&heard.of.account, &draft).map(Taken::New)
+        })
+    }
+
+    /// The answer to a command that owns no order, for the stream.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub fn enter_reply(&self, step: &Step<'_>, account: &AccountId, reply: &Reply<'_>) -> Result<(), JournalError> {
+        let key = format!("q:{}", reply.entry);
+        if step.known(account, &key)?.is_some() {
+            return Ok(());
+        }
+        let draft = Draft {
+            order_id: String::new(),
+            client_order_id: reply.client_order_id.unwrap_or_default().to_owned(),
+            symbol: String::new(),
+            bot: reply.bot.map(str::to_owned),
+            event: "order_reply".to_owned(),
+            source: Source::Desk,
+            entry: reply.json.to_owned(),
+            typed: None,
+            keys: vec![key],
+            at: (self.clock)(),
+        };
+        step.append(account, &draft).map(drop)
+    }
+
+    /// Compares what the venue holds with what we know of it, and takes what nobody has told.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub fn report(&self, of: &AccountRef, order: &Order, fills: &[Fill], manner: Manner) -> Result<Reported, JournalError> {
+        self.journal.write(|step| {
+            let key = OrderKey::Venue(order.id.clone());
+            let known = step.order(&of.account, &key)?;
+            let executions = step.executions_of(&of.account, order.id.as_str())?;
+            let mut missing = report::missing(of, known.as_ref(), order, fills, &executions, manner, (self.clock)());
+            for (id, same_as) in std::mem::take(&mut missing.aliases) {
+                if let Some(n) = step.known(&of.account, &keys::of_execution(&same_as))? {
+                    step.also_known_as(&of.account, n, &[keys::of_execution(&id)])?;
+                }
+            }
+            let mut reported = Reported { unexplained: missing.unexplained, taken: Vec::new() };
+            for (update, estimated) in missing.updates {
+                let taken = self.enter_as(step, &update, Manner { estimated, ..manner })?;
+                if !matches!(taken, Taken::Known(_)) {
+                    reported.taken.push(update);
+                }
+            }
+            Ok(reported)
+        })
+    }
+}
+
+/// How an update is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Manner {
+    /// No copies: it is old, and only the stream tells old things.
+    pub quiet: bool,
+    /// What is filled without an account of it may be reckoned.
+    pub may_estimate: bool,
+    estimated: bool,
+}
+
+impl Manner {
+    pub fn quiet(quiet: bool) -> Manner {
+        Manner { quiet, ..Manner::default() }
+    }
+
+    pub fn estimating(self, may_estimate: bool) -> Manner {
+        Manner { may_estimate, ..self }
+    }
+}
+
+/// The answer to a command that owns no order.
+#[derive(Debug, Clone, Copy)]
+pub struct Reply<'a> {
+    /// The entry that brought the command.
+    pub entry: &'a str,
+    pub client_order_id: Option<&'a str>,
+    pub bot: Option<&'a str>,
+    /// The answer, a JSON object.
+    pub json: &'a str,
+}
+
+fn execution(fill: &Fill, whose: &Whose) -> Execution {
+    Execution {
+        execution_id: fill.execution_id.to_string(),
+        order_id: fill.order_id.to_string(),
+        client_order_id: fill.client_order_id.to_string(),
+        bot: whose.bot.clone(),
+        symbol: fill.symbol.clone(),
+        side: fill.side,
+        price: fill.price,
+        quantity: fill.quantity,
+        fees: fill.fees,
+        position: fill.position,
+        at: fill.at,
+    }
+}
+
+/// The execution that a bust takes back, or that a correction replaces.
+fn previous_execution(update: &OrderUpdate) -> Option<String> {
+    if !matches!(update.change, OrderChange::TradeBust | OrderChange::TradeCorrect) {
+        return None;
+    }
+    let (_, json) = update.words.as_ref()?.extra.iter().find(|(name, _)| name == "previous_execution_id")?;
+    serde_json::from_str(json).ok()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,214 @@
+//! What a report of the venue shows that nobody has told: the steps and executions between what we know of an order and
+//! what the venue says of it. Pure.
+//!
+//! Must not know how reports are fetched or when.
+
+use std::sync::Arc;
+
+use rust_decimal::Decimal;
+
+use super::Manner;
+use crate::events::{AccountRef, OrderUpdate, Source};
+use crate::journal::{Execution, Known};
+use crate::model::{ExecutionId, Fill, Order, OrderChange, OrderStatus, Timestamp, worth};
+
+/// An execution in a report and one in the stream are the same if they agree in all but the name, and in time by this.
+const SAME_WITHIN_NANOS: i64 = 2_000_000_000;
+
+/// What became of a report.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Reported {
+    /// Updates that nobody had told.
+    pub taken: Vec<OrderUpdate>,
+    /// Filled, and no execution accounts for it yet: to be asked again.
+    pub unexplained: bool,
+}
+
+#[derive(Debug, Default)]
+pub(super) struct Missing {
+    /// Each with whether it was reckoned.
+    pub updates: Vec<(OrderUpdate, bool)>,
+    /// Executions that go by another name in the report: that name, and the one in the journal.
+    pub aliases: Vec<(String, String)>,
+    pub unexplained: bool,
+}
+
+pub(super) fn missing(
+    of: &AccountRef,
+    known: Option<&Known>,
+    order: &Order,
+    fills: &[Fill],
+    executions: &[Execution],
+    manner: Manner,
+    now: Timestamp,
+) -> Missing {
+    let mut found = Finder { of, order, found: Missing::default(), now };
+    let (filled, value) = known.map_or((Decimal::ZERO, Decimal::ZERO), |known| (known.filled, known.filled_value));
+    let was_in_market = known.is_some_and(|known| known.acknowledged);
+    if !was_in_market && has_been_in_market(order) {
+        // Not older than what is known, or it would come late.
+        let at = known.map_or(order.times.submitted, |known| known.updated.max(order.times.submitted));
+        found.acknowledged(filled, value, at);
+    }
+    let mut reached = Reached { filled, value };
+    if order.filled > filled {
+        for fill in found.unknown_executions(fills, executions) {
+            if reached.filled + fill.quantity <= order.filled {
+                found.executed(&mut reached, fill);
+            }
+        }
+        if reached.filled < order.filled && manner.may_estimate {
+            found.reckoned(&mut reached);
+        }
+    }
+    found.found.unexplained = reached.filled < order.filled;
+    let status_moved = known.is_none_or(|known| moved(known, order));
+    let told_by_fill = order.status == OrderStatus::Filled && reached.filled > filled;
+    let is_acknowledgement = order.status == OrderStatus::New || order.status == OrderStatus::PartiallyFilled;
+    // A terminal word goes last: it waits for the executions that come before it.
+    if status_moved && !told_by_fill && !is_acknowledgement && !found.found.unexplained {
+        found.step(change_to(order.status), order.clone());
+    }
+    found.found
+}
+
+/// What was filled by now, and for how much.
+struct Reached {
+    filled: Decimal,
+    value: Decimal,
+}
+
+struct Finder<'a> {
+    of: &'a AccountRef,
+    order: &'a Order,
+    found: Missing,
+    now: Timestamp,
+}
+
+impl Finder<'_> {
+    fn step(&mut self, change: OrderChange, order: Order) {
+        self.found.updates.push((self.update(change, order, None), false));
+    }
+
+    fn update(&self, change: OrderChange, order: Order, fill: Option<Fill>) -> OrderUpdate {
+        let at = fill.as_ref().map_or(if order.times.updated == Timestamp::default() { self.now } else { order.times.updated }, |fill| fill.at);
+        let execution_id = fill.as_ref().map(|fill| fill.execution_id.clone());
+        OrderUpdate { of: self.of.clone(), change, order: Arc::new(order), execution_id, fill, reason: None, at, source: Source::Report, words: None }
+    }
+
+    /// The order as it was, not as the report shows it: written by us, for the venue's writing is of today.
+    fn earlier(&self, status: OrderStatus, filled: Decimal, value: Decimal, at: Timestamp) -> Order {
+        let mut order = Order { status, filled, filled_value: value, text: None, replaced_by: None, ..self.order.clone() };
+        order.times.updated = at;
+        (order.times.filled, order.times.canceled, order.times.expired, order.times.failed, order.times.replaced) = (None, None, None, None, None);
+        order
+    }
+
+    fn acknowledged(&mut self, filled: Decimal, value: Decimal, at: Timestamp) {
+        let order = self.earlier(OrderStatus::New, filled, value, at);
+        self.step(OrderChange::New, order);
+    }
+
+    /// Executions of the report that are not in the journal, by whatever name.
+    fn unknown_executions(&mut self, fills: &[Fill], executions: &[Execution]) -> Vec<Fill> {
+        let mut unmatched: Vec<&Execution> =
+            executions.iter().filter(|done| !fills.iter().any(|fill| fill.execution_id.as_str() == done.execution_id)).collect();
+        let mut unknown: Vec<Fill> = Vec::new();
+        for fill in fills.iter().filter(|fill| fill.order_id == self.order.id) {
+            if executions.iter().any(|done| done.execution_id == fill.execution_id.as_str()) {
+                continue;
+            }
+            let same = |done: &&Execution| {
+                let apart = (done.at.nanos() - fill.at.nanos()).abs();
+                (done.price, done.quantity) == (fill.price, fill.quantity) && apart <= SAME_WITHIN_NANOS
+            };
+            match unmatched.iter().position(same) {
+                Some(at) => {
+                    let done = unmatched.swap_remove(at);
+                    self.found.aliases.push((fill.execution_id.to_string(), done.execution_id.clone()));
+                }
+                None => unknown.push(fill.clone()),
+            }
+        }
+        unknown.sort_by_key(|fill| fill.at);
+        unknown
+    }
+
+    fn executed(&mut self, reached: &mut Reached, fill: Fill) {
+        reached.filled += fill.quantity;
+        reached.value += worth(fill.price, fill.quantity);
+        let (change, order) = self.after_fill(reached, fill.at);
+        self.found.updates.push((self.update(change, order, Some(fill)), false));
+    }
+
+    fn after_fill(&self, reached: &Reached, at: Timestamp) -> (OrderChange, Order) {
+        if reached.filled >= self.order.filled && self.order.status == OrderStatus::Filled {
+            return (OrderChange::Fill, self.order.clone());
+        }
+        (OrderChange::PartialFill, self.earlier(OrderStatus::PartiallyFilled, reached.filled, reached.value, at))
+    }
+
+    /// One execution for all that is left, at the price that the average implies.
+    fn reckoned(&mut self, reached: &mut Reached) {
+        let order = self.order;
+        let quantity = order.filled - reached.filled;
+        let price = (order.filled_value - reached.value).checked_div(quantity).unwrap_or_default().round_dp(9).normalize();
+        // Named by what it stands for, so that the same reckoning is known again.
+        let Ok(execution_id) = format!("estimated-{}-{}", order.id, order.filled.normalize()).parse::<ExecutionId>() else { return };
+        let fill = Fill {
+            execution_id,
+            order_id: order.id.clone(),
+            client_order_id: order.request.client_order_id.clone(),
+            symbol: order.request.symbol.clone(),
+            side: order.request.side,
+            price,
+            quantity,
+            fees: Decimal::ZERO,
+            position: Decimal::ZERO,
+            at: order.times.filled.unwrap_or(order.times.updated),
+        };
+        (reached.filled, reached.value) = (order.filled, order.filled_value);
+        let (change, after) = self.after_fill(reached, fill.at);
+        self.found.updates.push((self.update(change, after, Some(fill)), true));
+    }
+}
+
+/// Whether an order in this state was, at some time, open in its market.
+fn has_been_in_market(order: &Order) -> bool {
+    match order.status {
+        OrderStatus::Denied | OrderStatus::Unknown | OrderStatus::Rejected => false,
+        OrderStatus::Accepted | OrderStatus::PendingNew | OrderStatus::Held => !order.filled.is_zero(),
+        _ => true,
+    }
+}
+
+/// Whether the report shows a later state than the known one.
+fn moved(known: &Known, order: &Order) -> bool {
+    if known.status == order.status || (!known.status.is_open() && order.status.is_open()) {
+        return false;
+    }
+    known.status.is_open() != order.status.is_open() || order.times.updated > known.updated
+}
+
+fn change_to(status: OrderStatus) -> OrderChange {
+    match status {
+        OrderStatus::Denied => OrderChange::Denied,
+        OrderStatus::Unknown => OrderChange::OutcomeUnknown,
+        OrderStatus::Accepted => OrderChange::Accepted,
+        OrderStatus::PendingNew => OrderChange::PendingNew,
+        OrderStatus::Held => OrderChange::Held,
+        OrderStatus::New => OrderChange::New,
+        OrderStatus::PartiallyFilled => OrderChange::PartialFill,
+        OrderStatus::PendingCancel => OrderChange::PendingCancel,
+        OrderStatus::PendingReplace => OrderChange::PendingReplace,
+        OrderStatus::DoneForDay => OrderChange::DoneForDay,
+        OrderStatus::Stopped => OrderChange::Stopped,
+        OrderStatus::Suspended => OrderChange::Suspended,
+        OrderStatus::Calculated => OrderChange::Calculated,
+        OrderStatus::Filled => OrderChange::Fill,
+        OrderStatus::Canceled => OrderChange::Canceled,
+        OrderStatus::Expired => OrderChange::Expired,
+        OrderStatus::Replaced => OrderChange::Replaced,
+        OrderStatus::Rejected => OrderChange::Rejected,
+    }
+}

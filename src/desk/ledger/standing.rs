@@ -1,0 +1,102 @@
+//! The state of an order after a word about it. Pure.
+//!
+//! It moves forward only: what is older than what we know, shows less filled, or opens what has ended, is late. An
+//! execution that was taken back or corrected is the one thing that lets the filled quantity go down.
+//!
+//! Must not know the journal beyond its picture of an order.
+
+use super::entry::Whose;
+use crate::contract::{OrderSetting, write_order};
+use crate::desk::asset_class;
+use crate::events::OrderUpdate;
+use crate::journal::Known;
+use crate::model::{Order, OrderChange, OrderStatus, Timestamp};
+
+pub(super) struct Standing {
+    pub next: Known,
+    pub late: bool,
+}
+
+pub(super) fn after(known: Option<&Known>, update: &OrderUpdate, whose: &Whose, now: Timestamp, estimated: bool) -> Standing {
+    let mut next = picture(&update.order, whose, now);
+    let Some(known) = known else {
+        next.acknowledged = acknowledges(update);
+        next.estimated = if estimated { next.filled } else { next.estimated };
+        return Standing { next, late: false };
+    };
+    next.acknowledged = known.acknowledged || acknowledges(update);
+    next.generation = known.generation;
+    next.estimated = if estimated { next.filled } else { known.estimated };
+    if matches!(update.change, OrderChange::TradeBust | OrderChange::TradeCorrect) {
+        next.generation += 1;
+        next.estimated = 0.into();
+        return Standing { next, late: false };
+    }
+    if !is_late(known, update) {
+        return Standing { next, late: false };
+    }
+    let stays = Known { acknowledged: next.acknowledged, heard: now, ..known.clone() };
+    // A fill that was told late is an execution all the same.
+    let next = if next.filled > known.filled { Known { filled: next.filled, filled_value: next.filled_value, ..stays } } else { stays };
+    Standing { next, late: true }
+}
+
+/// The order as this word shows it.
+fn picture(order: &Order, whose: &Whose, now: Timestamp) -> Known {
+    let text = match &order.text {
+        Some(text) => text.to_string(),
+        None => write_order(order, OrderSetting::plain("", asset_class(&order.request.symbol))),
+    };
+    Known {
+        id: order.id.to_string(),
+        client_order_id: order.request.client_order_id.to_string(),
+        symbol: order.request.symbol.to_string(),
+        side: order.request.side,
+        status: order.status,
+        quantity: order.quantity(),
+        filled: order.filled,
+        filled_value: order.filled_value,
+        estimated: 0.into(),
+        generation: 0,
+        acknowledged: false,
+        submitted: order.times.submitted,
+        updated: order.times.updated,
+        heard: now,
+        bot: whose.bot.clone(),
+        ours: whose.ours,
+        text,
+    }
+}
+
+fn acknowledges(update: &OrderUpdate) -> bool {
+    matches!(update.change, OrderChange::New | OrderChange::PartialFill | OrderChange::Fill)
+}
+
+fn is_late(known: &Known, update: &OrderUpdate) -> bool {
+    let order = &update.order;
+    if order.filled < known.filled {
+        return true;
+    }
+    if order.filled > known.filled {
+        // More is filled than we knew: whatever the clocks say, that is news.
+        return false;
+    }
+    match (known.status.is_open(), order.status.is_open()) {
+        (false, true) => true,
+        (true, false) => false,
+        // Ended twice: the first end stands, unless the later word comes with a later time.
+        (false, false) => known.status != order.status && order.times.updated <= known.updated,
+        (true, true) => order.times.updated < known.updated || (order.times.updated == known.updated && rank(order.status) < rank(known.status)),
+    }
+}
+
+/// How far into its life an open order is.
+fn rank(status: OrderStatus) -> u8 {
+    match status {
+        OrderStatus::Unknown => 0,
+        OrderStatus::PendingNew | OrderStatus::Accepted | OrderStatus::Held => 1,
+        OrderStatus::New => 2,
+        OrderStatus::PartiallyFilled => 3,
+        _ => 4,
+    }
+}

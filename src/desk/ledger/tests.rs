@@ -1,0 +1,208 @@
+use std::sync::Arc;
+
+use crossbeam_channel::bounded;
+
+use super::*;
+use crate::model::{Order, OrderRequest, OrderType, Side, Size, TimeInForce};
+
+pub(super) struct Bench {
+    pub ledger: Ledger,
+    _folder: tempfile::TempDir,
+}
+
+pub(super) fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_nanos(seconds * 1_000_000_000)
+}
+
+pub(super) fn of() -> AccountRef {
+    AccountRef { broker: "alpaca".parse().unwrap(), account: "acc".parse().unwrap() }
+}
+
+pub(super) fn bench() -> Bench {
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(&folder.path().join("broker.db"), at(0)).unwrap();
+    Bench { ledger: Ledger::new(Arc::new(journal), bounded(1).0, false, || at(1_000)), _folder: folder }
+}
+
+/// `v1`, a purchase of ten, as it stands at `updated`.
+pub(super) fn order(status: OrderStatus, filled: &str, updated: i64) -> Order {
+    let request = OrderRequest {
+        client_order_id: "b-1".parse().unwrap(),
+        symbol: "AAPL".parse().unwrap(),
+        side: Side::Buy,
+        size: Size::Quantity("10".parse().unwrap()),
+        kind: OrderType::Market,
+        time_in_force: TimeInForce::Day,
+        extended_hours: false,
+        class: crate::model::OrderClass::Simple,
+    };
+    let mut order = Order::new("v1".parse().unwrap(), request, status, at(1));
+    order.filled = filled.parse().unwrap();
+    order.filled_value = order.filled * rust_decimal::Decimal::from(100);
+    order.times.updated = at(updated);
+    order
+}
+
+pub(super) fn fill(id: &str, quantity: &str, seconds: i64) -> Fill {
+    Fill {
+        execution_id: id.parse().unwrap(),
+        order_id: "v1".parse().unwrap(),
+        client_order_id: "b-1".parse().unwrap(),
+        symbol: "AAPL".parse().unwrap(),
+        side: Side::Buy,
+        price: 100.into(),
+        quantity: quantity.parse().unwrap(),
+        fees: 0.into(),
+        position: 0.into(),
+        at: at(seconds),
+    }
+}
+
+pub(super) fn told(change: OrderChange, order: Order, fill: Option<Fill>, id: Option<&str>) -> OrderUpdate {
+    let at = order.times.updated;
+    let execution_id = id.map(|id| id.parse().unwrap());
+    OrderUpdate { of: of(), change, order: Arc::new(order), execution_id, fill, reason: None, at, source: Source::Stream, words: None }
+}
+
+impl Bench {
+    pub(super) fn take(&self, update: OrderUpdate) -> Taken {
+        self.ledger.take(&[update]).unwrap()[0]
+    }
+
+    pub(super) fn events(&self) -> Vec<String> {
+        let rows = self.ledger.journal().updates(&of().account, 0, 1_000).unwrap();
+        let read = |row: &crate::journal::Row| {
+            let entry: serde_json::Value = serde_json::from_str(&row.entry).unwrap();
+            let mark = ["late", "reconciled", "estimated"].iter().find(|mark| entry.get(**mark).is_some()).map_or("", |mark| mark);
+            format!("{} {} {mark}", entry["event"].as_str().unwrap(), entry["qty"].as_str().unwrap_or_default()).trim().to_owned()
+        };
+        rows.iter().map(read).collect()
+    }
+
+    pub(super) fn known(&self) -> Known {
+        self.ledger.journal().order(&of().account, &OrderKey::Venue("v1".parse().unwrap())).unwrap().unwrap()
+    }
+}
+
+fn new() -> OrderUpdate {
+    told(OrderChange::New, order(OrderStatus::New, "0", 2), None, Some("x-new"))
+}
+
+fn filled() -> OrderUpdate {
+    told(OrderChange::Fill, order(OrderStatus::Filled, "10", 4), Some(fill("x-2", "6", 4)), Some("x-2"))
+}
+
+fn partly() -> OrderUpdate {
+    told(OrderChange::PartialFill, order(OrderStatus::PartiallyFilled, "4", 3), Some(fill("x-1", "4", 3)), Some("x-1"))
+}
+
+#[test]
+fn what_the_venue_says_three_times_is_told_once() {
+    let bench = bench();
+    for turn in 0..3 {
+        let taken: Vec<Taken> = [new(), partly(), filled()].map(|update| bench.take(update)).to_vec();
+        let expected: Vec<Taken> = (1..=3).map(|n| if turn == 0 { Taken::New(n) } else { Taken::Known(n) }).collect();
+        assert_eq!(taken, expected);
+    }
+    assert_eq!(bench.events(), ["new", "partial_fill 4", "fill 6"]);
+    assert_eq!(bench.ledger.journal().executions(&of().account, None, None).unwrap().len(), 2);
+}
+
+#[test]
+fn an_acknowledgement_behind_a_fill_is_late_and_changes_nothing() {
+    let bench = bench();
+    assert_eq!(bench.take(filled()), Taken::New(1));
+    assert_eq!(bench.take(new()), Taken::Late(2));
+    assert_eq!(bench.take(partly()), Taken::Late(3));
+    let known = bench.known();
+    assert_eq!((known.status, known.filled.to_string().as_str()), (OrderStatus::Filled, "10"));
+    assert_eq!(bench.events(), ["fill 6", "new  late", "partial_fill 4 late"]);
+}
+
+#[test]
+fn a_report_shows_what_was_missed_and_the_venue_may_still_tell_it() {
+    let bench = bench();
+    bench.take(new());
+    let report = order(OrderStatus::Filled, "10", 4);
+    let fills = [fill("x-1", "4", 3), fill("x-2", "6", 4)];
+    let reported = bench.ledger.report(&of(), &report, &fills, Manner::default()).unwrap();
+    assert_eq!((reported.taken.len(), reported.unexplained), (2, false));
+    assert_eq!(bench.ledger.report(&of(), &report, &fills, Manner::default()).unwrap(), Reported::default());
+    assert_eq!([bench.take(partly()), bench.take(filled())], [Taken::Known(2), Taken::Known(3)]);
+    assert_eq!(bench.events(), ["new", "partial_fill 4 reconciled", "fill 6 reconciled"]);
+}
+
+#[test]
+fn an_execution_by_another_name_is_the_same_execution() {
+    let bench = bench();
+    bench.take(new());
+    bench.take(partly());
+    let fills = [fill("activity-1", "4", 3), fill("activity-2", "6", 4)];
+    let reported = bench.ledger.report(&of(), &order(OrderStatus::Filled, "10", 4), &fills, Manner::default()).unwrap();
+    assert_eq!(reported.taken.len(), 1);
+    // The venue tells the second under its own name after all: what was filled by then says that it is known.
+    assert_eq!(bench.take(filled()), Taken::Known(3));
+    assert_eq!(bench.events(), ["new", "partial_fill 4", "fill 6 reconciled"]);
+}
+
+#[test]
+fn what_nothing_accounts_for_is_reckoned_when_it_may_be() {
+    let bench = bench();
+    bench.take(new());
+    let report = order(OrderStatus::Canceled, "7", 5);
+    let reported = bench.ledger.report(&of(), &report, &[fill("x-1", "4", 3)], Manner::default()).unwrap();
+    assert_eq!((reported.taken.len(), reported.unexplained), (1, true));
+    let reported = bench.ledger.report(&of(), &report, &[fill("x-1", "4", 3)], Manner::default().estimating(true)).unwrap();
+    assert_eq!((reported.taken.len(), reported.unexplained), (2, false));
+    assert_eq!(bench.events(), ["new", "partial_fill 4 reconciled", "partial_fill 3 reconciled", "canceled  reconciled"]);
+    // Its own account of the three comes later: known.
+    let late = told(OrderChange::PartialFill, order(OrderStatus::PartiallyFilled, "7", 4), Some(fill("x-9", "3", 4)), Some("x-9"));
+    assert_eq!(bench.take(late), Taken::Known(3));
+    let canceled = told(OrderChange::Canceled, order(OrderStatus::Canceled, "7", 5), None, Some("x-end"));
+    assert_eq!([bench.take(canceled.clone()), bench.take(canceled)], [Taken::Known(4), Taken::Known(4)]);
+}
+
+#[test]
+fn an_order_that_came_and_went_unheard_is_told_whole() {
+    let bench = bench();
+    let reported = bench.ledger.report(&of(), &order(OrderStatus::Canceled, "4", 5), &[fill("x-1", "4", 3)], Manner::default()).unwrap();
+    assert_eq!(reported.taken.len(), 3);
+    assert_eq!(bench.events(), ["new  reconciled", "partial_fill 4 reconciled", "canceled  reconciled"]);
+    assert!(!bench.known().ours);
+}
+
+#[test]
+fn a_bust_lets_the_filled_quantity_go_down_and_up_again() {
+    let bench = bench();
+    for update in [new(), partly(), filled()] {
+        bench.take(update);
+    }
+    let words = |previous: &str| {
+        Some(Arc::new(crate::events::OrderEvent {
+            account: "paper".into(),
+            event: "trade_bust".into(),
+            execution_id: Some("x-bust".into()),
+            price: None,
+            qty: None,
+            position_qty: None,
+            timestamp: None,
+            order: crate::events::OrderSummary::default(),
+            order_json: "{}".into(),
+            extra: vec![("previous_execution_id".to_owned(), format!("\"{previous}\"").into())],
+        }))
+    };
+    let bust = OrderUpdate { words: words("x-2"), ..told(OrderChange::TradeBust, order(OrderStatus::PartiallyFilled, "4", 6), None, Some("x-bust")) };
+    assert_eq!([bench.take(bust.clone()), bench.take(bust)], [Taken::New(4), Taken::Known(4)]);
+    assert_eq!(bench.known().filled.to_string(), "4");
+    assert_eq!(bench.ledger.journal().executions(&of().account, None, None).unwrap().len(), 1);
+    let again = told(OrderChange::Fill, order(OrderStatus::Filled, "10", 7), Some(fill("x-3", "6", 7)), Some("x-3"));
+    assert_eq!(bench.take(again), Taken::New(5));
+}
+
+#[test]
+fn two_executions_of_the_venue_are_two_whatever_it_says_was_filled() {
+    let bench = bench();
+    let first = told(OrderChange::PartialFill, order(OrderStatus::Filled, "10", 4), Some(fill("x-1", "4", 3)), Some("x-1"));
+    assert_eq!(bench.take(first), Taken::New(1));
+    assert_eq!(bench.take(filled()), Taken::New(2));
+}
