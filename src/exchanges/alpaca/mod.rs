@@ -1,6 +1,6 @@
-//! Alpaca: the market-data streams, the order stream and the account page, as pure protocol.
+//! Alpaca: the market-data streams and the order stream as pure protocol, and the client of its REST hosts.
 //!
-//! Must not know sockets, threads, the clock, Redis or bots.
+//! Only `rest` knows sockets and the clock. Must not know Redis or bots.
 
 mod data;
 mod notices;
@@ -9,7 +9,9 @@ mod trading;
 mod wire;
 
 pub use data::{DataSession, DataSettings, Market};
-pub use rest::{ACCOUNT_PATH, AccountFacts, KEY_ID_HEADER, RestError, SECRET_KEY_HEADER, parse_account};
+pub use rest::{
+    ACCOUNT_PATH, AccountFacts, Ask, KEY_ID_HEADER, Page, RestClient, RestError, RestSettings, SECRET_KEY_HEADER, Urgency, Verb, encode, parse_account,
+};
 pub use trading::{AuthForm, TradingSession, TradingSettings};
 
 use crate::config::Codec;

@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use super::notices::clean;
+use super::super::notices::clean;
 use crate::exchanges::Advice;
 
 pub const KEY_ID_HEADER: &str = "APCA-API-KEY-ID";
@@ -124,7 +124,7 @@ mod tests {
 
     #[test]
     fn an_account_is_read() {
-        let facts = parse_account(200, include_str!("../../../tests/fixtures/alpaca/account.json"));
+        let facts = parse_account(200, include_str!("../../../../tests/fixtures/alpaca/account.json"));
         let expected = AccountFacts {
             id: "904837e3-3b76-47ec-b432-046db621571b".to_owned(),
             status: "ACTIVE".to_owned(),
