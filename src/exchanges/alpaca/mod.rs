@@ -3,12 +3,14 @@
 //! Only `rest` knows sockets and the clock. Must not know Redis or bots.
 
 mod data;
+mod history;
 mod notices;
 mod rest;
 mod trading;
 mod wire;
 
 pub use data::{DataSession, DataSettings, Market};
+pub use history::{Asset, AssetCache, BarsWanted, PastBar, PastMarket, PastQuote, PastTrade, Snapshot, VenueClock, VenueDay};
 pub use rest::{
     ACCOUNT_PATH, AccountFacts, Ask, KEY_ID_HEADER, Page, RestClient, RestError, RestSettings, SECRET_KEY_HEADER, Urgency, Verb, encode, parse_account,
 };
