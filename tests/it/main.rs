@@ -4,6 +4,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+/// The REST client of Alpaca and the built-in exchange.
+mod alpaca_rest;
 /// Nonsense from the exchange and from bots.
 mod bad_input;
 /// The real binary, command by command.

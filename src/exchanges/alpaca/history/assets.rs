@@ -37,10 +37,11 @@ impl AssetCache {
         if kept.len() >= MOST {
             kept.retain(|_, cached| cached.get(now).is_some());
         }
-        // One that still does not fit is asked for again.
-        if kept.len() < MOST || kept.contains_key(symbol) {
-            kept.entry(symbol.clone()).or_insert_with(|| Cached::new(self.lifetime)).put(asset.clone(), now);
+        if kept.len() >= MOST {
+            // To ask again for what is in use costs less than to choose what to forget.
+            kept.clear();
         }
+        kept.entry(symbol.clone()).or_insert_with(|| Cached::new(self.lifetime)).put(asset.clone(), now);
         Ok(asset)
     }
 }
@@ -61,6 +62,6 @@ mod tests {
         for n in 0..2 * MOST {
             cache.get_or_try(&format!("S{n}").parse().unwrap(), now, || Ok(None)).unwrap();
         }
-        assert_eq!(cache.kept.lock().len(), MOST);
+        assert!(cache.kept.lock().len() <= MOST);
     }
 }

@@ -72,8 +72,8 @@ impl Budget {
             }
             self.limit = limit;
         }
-        // A clock that differs from ours must not lock us out.
-        let resets_at = told.reset.map(|reset| now + reset.min(WINDOW));
+        // A clock that differs from ours must neither lock us out nor renew the window with each answer.
+        let resets_at = told.reset.filter(|reset| !reset.is_zero()).map(|reset| now + reset.min(WINDOW));
         let is_new = resets_at.is_some_and(|at| at > self.resets_at + SAME_WINDOW);
         if let Some(remaining) = told.remaining {
             // Answers overtake each other, and what is under way is not in them yet.
@@ -89,7 +89,7 @@ impl Budget {
     /// The venue has said no; the answer is for how long nobody is to ask.
     pub fn refused(&mut self, after: Option<Duration>, now: Instant) -> Duration {
         self.turn(now);
-        let after = after.unwrap_or(AFTER_NO).min(2 * WINDOW);
+        let after = after.filter(|after| !after.is_zero()).unwrap_or(AFTER_NO).min(2 * WINDOW);
         let until = now + after;
         self.refused_until = Some(self.refused_until.map_or(until, |known| known.max(until)));
         after
@@ -155,6 +155,9 @@ mod tests {
         budget.learn(told(5, 1_000_000), now + Duration::from_secs(20));
         assert!(budget.take(Urgency::Order, now + Duration::from_secs(20)).is_err());
         assert_eq!(budget.take(Urgency::Order, now + Duration::from_secs(81)), Ok(()), "a wrong clock locks nobody out");
+        let later = now + Duration::from_secs(82);
+        budget.learn(Told { remaining: Some(3), reset: Some(Duration::ZERO), limit: None }, later);
+        assert!(budget.take(Urgency::Order, later).is_err(), "nor does a clock that is ahead renew the window");
         budget.learn(Told { limit: Some(0), ..Told::default() }, now);
         assert_eq!(budget.limit, 1_000);
     }
@@ -167,6 +170,6 @@ mod tests {
         assert_eq!(budget.refused(Some(Duration::from_secs(1)), now), Duration::from_secs(1));
         assert_eq!(budget.take(Urgency::Cancel, now + Duration::from_secs(2)), Err(Duration::from_secs(3)));
         assert_eq!(budget.take(Urgency::Cancel, now + Duration::from_secs(5)), Ok(()));
-        assert_eq!(budget.refused(None, now), AFTER_NO);
+        assert_eq!((budget.refused(None, now), budget.refused(Some(Duration::ZERO), now)), (AFTER_NO, AFTER_NO));
     }
 }
