@@ -9,7 +9,7 @@ use std::fmt;
 use super::capability::Capabilities;
 use super::error::BrokerError;
 use super::metrics::BrokerMetrics;
-use crate::events::{AccountRef, OrderKey};
+use crate::events::{AccountRef, OrderKey, OrderUpdate};
 use crate::model::{AccountInfo, Balance, ClientOrderId, Fill, Modification, Order, OrderRequest, Position, Symbol, Timestamp, VenueOrderId};
 use crate::risk::Approved;
 
@@ -80,6 +80,19 @@ pub trait Broker: Send + Sync + fmt::Debug {
     /// Many orders in one go where the venue can; in the order asked for.
     fn orders(&self, orders: &[OrderKey]) -> Result<Vec<Option<Order>>, BrokerError> {
         orders.iter().map(|order| self.order(order)).collect()
+    }
+
+    /// Every order that was sent after `since`, whatever became of it, oldest first; `None` when this venue cannot list them.
+    fn orders_since(&self, since: Timestamp) -> Result<Option<Vec<Order>>, BrokerError> {
+        let _ = since;
+        Ok(None)
+    }
+
+    /// What happened to orders after `since` and up to `until`, in the venue's own words and order, told once more; `None`
+    /// when this venue keeps no history of events.
+    fn replay(&self, since: Timestamp, until: Timestamp) -> Result<Option<Vec<OrderUpdate>>, BrokerError> {
+        let _ = (since, until);
+        Ok(None)
     }
 
     /// Executions after `since`, oldest first, a page of about `limit`: those of one instant stay together, so that who goes

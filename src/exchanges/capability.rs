@@ -25,6 +25,8 @@ pub struct Capabilities {
     pub fills: bool,
     /// Orders are looked up many at a time.
     pub batch_orders: bool,
+    /// A client order id is never taken twice, not even after its order has ended: sending an order again is safe.
+    pub unique_client_ids: bool,
     /// Money may move.
     pub live: bool,
 }
