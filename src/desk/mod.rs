@@ -14,6 +14,7 @@
 //! Must not know which brokers there are, nor how prices come.
 
 mod answer;
+pub mod books;
 #[expect(clippy::module_inception, reason = "the desk of the order desk")]
 mod desk;
 mod halts;
@@ -27,7 +28,7 @@ mod workers;
 pub use answer::{Answer, Verdict};
 pub use desk::{Desk, STALE_AFTER, WantPrices, asset_class};
 pub use halts::{HaltFile, HaltFileError};
-pub use pump::{HandOn, Pump};
+pub use pump::Pump;
 pub use seat::{Seat, SessionOf};
 pub use sights::Sights;
 pub use stock::Stock;

@@ -1,29 +1,34 @@
-//! What brokers tell, counted at the desk before anybody else hears of it.
+//! What brokers tell: kept in the ledger, counted at the desk, and only then for anybody else to hear of.
 //!
-//! Must not know how order updates reach the bots: it hands them on.
+//! Must not know how order updates reach the bots.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use crossbeam_channel::select;
 
+use super::ledger::{Ledger, Taken};
 use super::seat::Seat;
 use crate::events::{Event, EventBus, OrderUpdate, Subscription, Topics};
+use crate::journal::JournalError;
 use crate::observe::Heartbeat;
-use crate::runtime::StopToken;
+use crate::runtime::{StopToken, Waited};
 
 /// Facts that may wait here; beyond it the bus waits, then cuts us off.
 const ROOM: usize = 65_536;
 const BEAT: Duration = Duration::from_secs(1);
 
-/// Takes an order update on.
-pub type HandOn = Box<dyn FnMut(&OrderUpdate) + Send>;
+/// Updates that are kept in one go.
+const TOGETHER: usize = 64;
+/// How soon a journal that took nothing is tried again.
+const TRY_AGAIN: Duration = Duration::from_millis(200);
 
 /// The thread that hears of everything.
+#[derive(Debug)]
 pub struct Pump {
     pub bus: EventBus,
     pub seats: Vec<Arc<Seat>>,
-    pub hand_on: HandOn,
+    pub ledger: Arc<Ledger>,
     pub token: StopToken,
     pub heartbeat: Heartbeat,
 }
@@ -34,58 +39,86 @@ impl Pump {
         bus.subscribe(Topics::FACTS, ROOM)
     }
 
-    pub fn run(mut self, mut subscription: Subscription) {
+    pub fn run(self, mut subscription: Subscription) {
         loop {
             self.heartbeat.beat();
             select! {
                 recv(subscription.facts) -> event => match event {
-                    Ok(event) => self.take(&event),
+                    Ok(event) => self.take_with(event, &subscription),
                     Err(_) => match self.begin_again() {
                         Some(fresh) => subscription = fresh,
                         None => return,
                     },
                 },
                 recv(self.token.channel()) -> _ => {
-                    subscription.facts.try_iter().for_each(|event| self.take(&event));
+                    while let Ok(event) = subscription.facts.try_recv() {
+                        self.take_with(event, &subscription);
+                    }
                     return;
                 }
-                default(BEAT) => self.enlist_the_others(),
+                default(BEAT) => {}
             }
         }
     }
 
-    fn take(&mut self, event: &Event) {
-        let Event::OrderUpdated(update) = event else { return };
-        if let Some(seat) = self.seats.iter().find(|seat| seat.concerns(event)) {
-            seat.observe(update);
+    /// Takes an event and what lies behind it.
+    fn take_with(&self, first: Event, subscription: &Subscription) {
+        let mut updates = Vec::with_capacity(TOGETHER);
+        let mut next = Some(first);
+        while let Some(event) = next {
+            match event {
+                Event::OrderUpdated(update) => updates.push(update),
+                Event::OrderHeard(heard) => {
+                    self.take(&updates);
+                    updates.clear();
+                    self.keep(|| self.ledger.take_words(&heard));
+                }
+                Event::Filled(_) | Event::PositionChanged(_) | Event::Market(_) | Event::HealthChanged(_) => {}
+            }
+            next = if updates.len() < TOGETHER { subscription.facts.try_recv().ok() } else { None };
         }
-        (self.hand_on)(update);
+        self.take(&updates);
+        self.ledger.wake();
     }
 
-    /// Cut off for being slow: counts again from what the brokers hold. `None` once we are to stop.
+    fn take(&self, updates: &[OrderUpdate]) {
+        if updates.is_empty() {
+            return;
+        }
+        let Some(taken) = self.keep(|| self.ledger.take(updates)) else { return };
+        for (update, _) in updates.iter().zip(taken).filter(|(_, taken)| matches!(taken, Taken::New(_))) {
+            if let Some(seat) = self.seats.iter().find(|seat| seat.of == update.of) {
+                seat.observe(update);
+            }
+        }
+    }
+
+    /// Keeps at it: what was heard is in no other place. At the stop the venue is asked for it again.
+    fn keep<T>(&self, work: impl Fn() -> Result<T, JournalError>) -> Option<T> {
+        let mut said = false;
+        loop {
+            match work() {
+                Ok(done) => return Some(done),
+                Err(error) if !said => {
+                    said = true;
+                    log::error!("order updates wait, for the journal takes none: {error}");
+                }
+                Err(_) => {}
+            }
+            self.heartbeat.beat();
+            if self.token.wait(TRY_AGAIN) == Waited::Stopped {
+                return None;
+            }
+        }
+    }
+
+    /// Cut off for being slow: the venue is asked for what was missed. `None` once we are to stop.
     fn begin_again(&self) -> Option<Subscription> {
         if !self.token.is_running() {
             return None;
         }
-        self.seats.iter().for_each(|seat| seat.mistrust());
         let fresh = Pump::subscribe(&self.bus);
-        self.enlist_the_others();
+        self.seats.iter().for_each(|seat| seat.mistrust());
         Some(fresh)
-    }
-
-    /// Brokers whose orders could not be counted so far: nothing passes to them until they were.
-    fn enlist_the_others(&self) {
-        for seat in self.seats.iter().filter(|seat| !seat.is_counted()) {
-            match seat.enlist() {
-                Ok(()) => log::info!("broker {}: account {} takes orders", seat.of.broker, seat.of.account),
-                Err(error) => log::debug!("broker {}: {error}", seat.of.broker),
-            }
-        }
-    }
-}
-
-impl std::fmt::Debug for Pump {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Pump").field("seats", &self.seats).finish_non_exhaustive()
     }
 }

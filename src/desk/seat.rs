@@ -3,7 +3,7 @@
 //! Gate and positions stand under one lock: a fill moves from the one to the other in one step, so that a check made in
 //! between counts it once. Must not know how commands arrive or how answers leave.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -11,9 +11,12 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use rust_decimal::Decimal;
 
+use super::books::PassError;
+use super::ledger::Ledger;
 use super::sights::Sights;
 use crate::events::{AccountRef, Event, OrderKey, OrderUpdate};
 use crate::exchanges::{Broker, BrokerError, Cached};
+use crate::journal::Execution;
 use crate::model::{AccountInfo, ExchangeName, Fill, MarketSession, Modification, Order, OrderRequest, Symbol, Timestamp, VenueOrderId};
 use crate::risk::{Approved, Denial, Gate, Holdings, Sight};
 
@@ -86,13 +89,12 @@ impl Seat {
         }
     }
 
-    /// Connects, and counts what the broker holds already. Nothing new passes before that has worked.
+    /// Counts what the broker holds, now that nothing is missing from the ledger. Nothing new passes before that has worked.
     ///
     /// # Errors
-    /// Those of the broker.
-    pub fn enlist(&self) -> Result<(), BrokerError> {
-        self.broker.connect()?;
-        self.adopt()?;
+    /// Those of the broker and of the journal.
+    pub fn count(&self, ledger: &Ledger) -> Result<(), PassError> {
+        self.adopt(ledger)?;
         self.counted.store(true, Ordering::Release);
         Ok(())
     }
@@ -116,15 +118,25 @@ impl Seat {
         self.passage.try_write_for(patience).is_some()
     }
 
-    fn adopt(&self) -> Result<(), BrokerError> {
+    fn adopt(&self, ledger: &Ledger) -> Result<(), PassError> {
         let (open, positions) = (self.broker.open_orders()?, self.broker.positions()?);
-        let fills = if self.broker.capabilities().fills { self.broker.fills(Timestamp::default(), FILLS_READ)? } else { Vec::new() };
+        let fills = self.fills_so_far(ledger)?;
         let all = self.with_kin(&open, &fills)?;
         let mut guarded = self.guarded.lock();
         guarded.positions = positions.into_iter().map(|position| (position.symbol, position.quantity)).collect();
         guarded.open = open.iter().map(|order| (order.id.clone(), order.request.symbol.clone())).collect();
         guarded.gate.adopt_with_fills(&all, &fills);
         Ok(())
+    }
+
+    /// What was executed so far, by which each bot is held to its own limits. The journal knows what a remote venue would
+    /// have to be asked for page by page.
+    fn fills_so_far(&self, ledger: &Ledger) -> Result<Vec<Fill>, PassError> {
+        if self.broker.capabilities().local {
+            return Ok(self.broker.fills(Timestamp::default(), FILLS_READ)?);
+        }
+        let executions = ledger.journal().executions(&self.of.account, None, None)?;
+        Ok(executions.into_iter().filter_map(fill_of).collect())
     }
 
     /// Open orders, and those by which it is told whose they and the executions are: what an order hangs on, what it has
@@ -160,6 +172,11 @@ impl Seat {
             guarded.open.remove(&update.order.id);
         }
         guarded.gate.observe(update);
+    }
+
+    /// What is held, by all that was heard.
+    pub fn positions(&self) -> BTreeMap<Symbol, Decimal> {
+        self.guarded.lock().positions.iter().map(|(symbol, quantity)| (symbol.clone(), *quantity)).collect()
     }
 
     /// Whose prices matter: what is held, and what may still be filled.
@@ -217,6 +234,21 @@ impl Seat {
             Event::Market(_) => false,
         }
     }
+}
+
+fn fill_of(done: Execution) -> Option<Fill> {
+    Some(Fill {
+        execution_id: done.execution_id.parse().ok()?,
+        order_id: done.order_id.parse().ok()?,
+        client_order_id: done.client_order_id.parse().ok()?,
+        symbol: done.symbol,
+        side: done.side,
+        price: done.price,
+        quantity: done.quantity,
+        fees: done.fees,
+        position: done.position,
+        at: done.at,
+    })
 }
 
 impl Guarded {

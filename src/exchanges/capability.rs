@@ -27,6 +27,8 @@ pub struct Capabilities {
     pub batch_orders: bool,
     /// A client order id is never taken twice, not even after its order has ended: sending an order again is safe.
     pub unique_client_ids: bool,
+    /// Everything can be asked at no cost: the venue lives in this process.
+    pub local: bool,
     /// Money may move.
     pub live: bool,
 }

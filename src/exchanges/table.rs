@@ -74,6 +74,7 @@ mod tests {
             short_selling: false,
             fills: false,
             batch_orders: false,
+            local: false,
             unique_client_ids: false,
             live: false,
         };

@@ -212,25 +212,54 @@ impl Ledger {
     /// # Errors
     /// Those of the journal.
     pub fn report(&self, of: &AccountRef, order: &Order, fills: &[Fill], manner: Manner) -> Result<Reported, JournalError> {
-        self.journal.write(|step| {
-            let key = OrderKey::Venue(order.id.clone());
-            let known = step.order(&of.account, &key)?;
-            let executions = step.executions_of(&of.account, order.id.as_str())?;
-            let mut missing = report::missing(of, known.as_ref(), order, fills, &executions, manner, (self.clock)());
-            for (id, same_as) in std::mem::take(&mut missing.aliases) {
-                if let Some(n) = step.known(&of.account, &keys::of_execution(&same_as))? {
-                    step.also_known_as(&of.account, n, &[keys::of_execution(&id)])?;
-                }
+        self.journal.write(|step| self.compare(step, of, order, fills, manner))
+    }
+
+    /// What [`Ledger::report`] would take; nothing is.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub fn would_report(&self, of: &AccountRef, order: &Order, fills: &[Fill], manner: Manner) -> Result<Reported, JournalError> {
+        let undone = self.journal.write(|step| match self.compare(step, of, order, fills, manner) {
+            Ok(reported) => Err::<(), _>(Undone::Reported(reported)),
+            Err(error) => Err(Undone::Failed(error)),
+        });
+        match undone {
+            Err(Undone::Reported(reported)) => Ok(reported),
+            Err(Undone::Failed(error)) => Err(error),
+            Ok(()) => Ok(Reported::default()),
+        }
+    }
+
+    fn compare(&self, step: &Step<'_>, of: &AccountRef, order: &Order, fills: &[Fill], manner: Manner) -> Result<Reported, JournalError> {
+        let known = step.order(&of.account, &OrderKey::Venue(order.id.clone()))?;
+        let executions = step.executions_of(&of.account, order.id.as_str())?;
+        let missing = report::missing(of, known.as_ref(), order, fills, &executions, manner, (self.clock)());
+        for (id, same_as) in missing.aliases {
+            if let Some(n) = step.known(&of.account, &keys::of_execution(&same_as))? {
+                step.also_known_as(&of.account, n, &[keys::of_execution(&id)])?;
             }
-            let mut reported = Reported { unexplained: missing.unexplained, taken: Vec::new() };
-            for (update, estimated) in missing.updates {
-                let taken = self.enter_as(step, &update, Manner { estimated, ..manner })?;
-                if !matches!(taken, Taken::Known(_)) {
-                    reported.taken.push(update);
-                }
+        }
+        let mut reported = Reported { unexplained: missing.unexplained, taken: Vec::new() };
+        for (update, estimated) in missing.updates {
+            let taken = self.enter_as(step, &update, Manner { estimated, ..manner })?;
+            if !matches!(taken, Taken::Known(_)) {
+                reported.taken.push(update);
             }
-            Ok(reported)
-        })
+        }
+        Ok(reported)
+    }
+}
+
+/// Why a transaction was given up on purpose.
+enum Undone {
+    Reported(Reported),
+    Failed(JournalError),
+}
+
+impl From<JournalError> for Undone {
+    fn from(error: JournalError) -> Undone {
+        Undone::Failed(error)
     }
 }
 

@@ -30,6 +30,7 @@ impl Named {
             short_selling: false,
             fills: false,
             batch_orders: false,
+            local: false,
             unique_client_ids: false,
             live: settings.is_live(),
         };

@@ -117,6 +117,7 @@ impl PaperSettings {
             short_selling: self.shorting,
             fills: true,
             batch_orders: true,
+            local: true,
             unique_client_ids: true,
             live: false,
         }
