@@ -1,16 +1,21 @@
-//! Alpaca: the market-data streams and the order stream as pure protocol, and the client of its REST hosts.
+//! Alpaca: the market-data streams and the order stream as pure protocol, the client of its REST hosts, and the account as
+//! a broker.
 //!
 //! Only `rest` knows sockets and the clock. Must not know Redis or bots.
 
+mod broker;
 mod data;
 mod history;
 mod notices;
+mod orders;
 mod rest;
 mod trading;
 mod wire;
 
+pub use broker::{AlpacaBroker, AlpacaSettings, KIND, Unread};
 pub use data::{DataSession, DataSettings, Market};
 pub use history::{Asset, AssetCache, BarsWanted, PastBar, PastMarket, PastQuote, PastTrade, Snapshot, VenueClock, VenueDay};
+pub use orders::ReadError;
 pub use rest::{
     ACCOUNT_PATH, AccountFacts, Ask, KEY_ID_HEADER, Page, RestClient, RestError, RestSettings, SECRET_KEY_HEADER, Urgency, Verb, encode, parse_account,
 };

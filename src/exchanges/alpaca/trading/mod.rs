@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 
-use self::update::{Fields, fields, loose_text, read_update, too_deep};
+pub(super) use self::update::{Fields, fields, loose_text, read_update, too_deep};
 use super::notices::{Oddities, clean};
 use crate::events::OrderEvent;
 use crate::exchanges::{Advice, Effects, Incoming, Notice, Outgoing, Session, SessionEnd};
