@@ -54,16 +54,16 @@ impl Books {
     }
 
     fn look(&self, seat: &Seat, schedule: &mut Schedule, pass: &mut Pass) {
-        let connected = seat.broker.connection() == Connection::Connected;
-        if !connected {
+        let connection = seat.broker.connection();
+        if connection != Connection::Connected {
             seat.mistrust();
         }
-        let due = schedule.due(connected, seat.is_counted(), || pass.has_open_orders(), Instant::now());
+        let due = schedule.due(connection, seat.is_counted(), || pass.has_open_orders(), Instant::now());
         let whole = match due {
             Due::No => return,
             Due::Connect => {
                 if let Err(error) = seat.broker.connect() {
-                    log::debug!("broker {}: {error}", seat.of.broker);
+                    log::warn!("broker {}: {error}", seat.of.broker);
                 }
                 return;
             }
@@ -72,7 +72,7 @@ impl Books {
         };
         match pass.run(whole, false, (self.clock)(), Instant::now()) {
             Ok(findings) => {
-                schedule.done(whole, findings.again_soon, Instant::now());
+                schedule.done(findings.again_soon, Instant::now());
                 if whole {
                     log::info!("broker {}: account {} takes orders", seat.of.broker, seat.account_name);
                 }

@@ -4,6 +4,8 @@
 
 use std::time::{Duration, Instant};
 
+use crate::exchanges::Connection;
+
 /// While orders are open: a single lost event is found within half a minute, the look itself included.
 const OPEN_EVERY: Duration = Duration::from_secs(20);
 /// With nothing open: somebody may have typed an order elsewhere.
@@ -29,19 +31,27 @@ pub(super) enum Due {
 pub(super) struct Schedule {
     next: Option<Instant>,
     failures: u32,
+    connected: bool,
 }
 
 impl Schedule {
-    pub fn due(&mut self, connected: bool, counted: bool, has_open: impl FnOnce() -> bool, now: Instant) -> Due {
+    pub fn due(&mut self, connection: Connection, counted: bool, has_open: impl FnOnce() -> bool, now: Instant) -> Due {
+        let connected = connection == Connection::Connected;
+        if connected && !self.connected {
+            (self.next, self.failures) = (None, 0);
+        }
+        self.connected = connected;
         if self.failures > 0 && self.next.is_some_and(|next| now < next) {
             return Due::No;
         }
-        if !connected {
-            self.failed(now);
-            return Due::Connect;
-        }
-        if !counted {
-            return Due::Whole;
+        match connection {
+            Connection::Disconnected => {
+                self.failed(now);
+                return Due::Connect;
+            }
+            Connection::Connecting | Connection::Degraded => return Due::No,
+            Connection::Connected if !counted => return Due::Whole,
+            Connection::Connected => {}
         }
         match self.next {
             None => Due::Whole,
@@ -52,7 +62,7 @@ impl Schedule {
         }
     }
 
-    pub fn done(&mut self, _whole: bool, again_soon: bool, now: Instant) {
+    pub fn done(&mut self, again_soon: bool, now: Instant) {
         self.failures = 0;
         self.next = Some(now + if again_soon { AGAIN_AFTER } else { OPEN_EVERY });
     }
@@ -68,29 +78,35 @@ impl Schedule {
 mod tests {
     use super::*;
 
+    const UP: Connection = Connection::Connected;
+
     #[test]
     fn a_seat_is_counted_first_and_then_looked_at_as_long_as_orders_are_open() {
         let (start, mut schedule) = (Instant::now(), Schedule::default());
-        assert_eq!(schedule.due(true, false, || false, start), Due::Whole);
-        schedule.done(true, false, start);
+        assert_eq!(schedule.due(UP, false, || false, start), Due::Whole);
+        schedule.done(false, start);
         let after = |seconds| start + Duration::from_secs(seconds);
-        assert_eq!(schedule.due(true, true, || true, after(19)), Due::No);
-        assert_eq!(schedule.due(true, true, || true, after(20)), Due::Sweep);
-        assert_eq!(schedule.due(true, true, || false, after(20)), Due::No);
-        assert_eq!(schedule.due(true, true, || false, after(120)), Due::Sweep);
-        schedule.done(false, true, after(120));
-        assert_eq!(schedule.due(true, true, || true, after(125)), Due::Sweep);
-        assert_eq!(schedule.due(true, false, || true, after(121)), Due::Whole);
+        assert_eq!(schedule.due(UP, true, || true, after(19)), Due::No);
+        assert_eq!(schedule.due(UP, true, || true, after(20)), Due::Sweep);
+        assert_eq!(schedule.due(UP, true, || false, after(20)), Due::No);
+        assert_eq!(schedule.due(UP, true, || false, after(120)), Due::Sweep);
+        schedule.done(true, after(120));
+        assert_eq!(schedule.due(UP, true, || true, after(125)), Due::Sweep);
+        assert_eq!(schedule.due(UP, false, || true, after(121)), Due::Whole);
     }
 
     #[test]
-    fn failures_are_spaced_out_and_a_lost_connection_is_made_anew() {
+    fn failures_are_spaced_out_and_a_new_connection_is_looked_at_at_once() {
         let (start, mut schedule) = (Instant::now(), Schedule::default());
-        assert_eq!(schedule.due(false, false, || false, start), Due::Connect);
-        assert_eq!(schedule.due(true, false, || false, start + Duration::from_millis(249)), Due::No);
-        assert_eq!(schedule.due(true, false, || false, start + Duration::from_millis(250)), Due::Whole);
+        assert_eq!(schedule.due(Connection::Disconnected, false, || false, start), Due::Connect);
+        assert_eq!(schedule.due(Connection::Disconnected, false, || false, start + Duration::from_millis(249)), Due::No);
+        assert_eq!(schedule.due(Connection::Degraded, false, || false, start + Duration::from_millis(250)), Due::No);
+        assert_eq!(schedule.due(UP, false, || false, start + Duration::from_millis(251)), Due::Whole);
         (0..20).for_each(|_| schedule.failed(start));
-        assert_eq!(schedule.due(true, false, || false, start + Duration::from_secs(9)), Due::No);
-        assert_eq!(schedule.due(true, false, || false, start + Duration::from_secs(10)), Due::Whole);
+        assert_eq!(schedule.due(UP, false, || false, start + Duration::from_secs(9)), Due::No);
+        assert_eq!(schedule.due(UP, false, || false, start + Duration::from_secs(10)), Due::Whole);
+        (0..20).for_each(|_| schedule.failed(start));
+        assert_eq!(schedule.due(Connection::Degraded, false, || false, start), Due::No);
+        assert_eq!(schedule.due(UP, false, || false, start), Due::Whole);
     }
 }
