@@ -63,6 +63,7 @@ impl CliError {
             _ if self.is_reader_gone() => exit::OK,
             CliError::Configuration(_) => exit::CONFIGURATION,
             CliError::Hub(HubError::Tls(_) | HubError::Halts(_) | HubError::Brokers(_)) => exit::CONFIGURATION,
+            CliError::Hub(HubError::AnotherBroker { .. }) => exit::OTHER_BROKER,
             CliError::Hub(_) => exit::INTERNAL,
             _ => exit::FAILED,
         }
@@ -73,4 +74,16 @@ impl CliError {
 pub fn is_interruption(error: &RedisError) -> bool {
     let shared = std::error::Error::source(error).and_then(|source| source.downcast_ref::<Arc<dyn std::error::Error + Send + Sync>>());
     shared.and_then(|inner| inner.downcast_ref::<io::Error>()).is_some_and(|error| error.kind() == io::ErrorKind::Interrupted)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn another_broker_is_no_fault_of_the_program() {
+        let error = CliError::from(HubError::AnotherBroker { who: "process 7 on host a".to_owned() });
+        assert_eq!(error.exit_code(), exit::OTHER_BROKER);
+        assert!(error.to_string().starts_with("this Redis is served by process 7 on host a; "), "{error}");
+    }
 }

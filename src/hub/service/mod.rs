@@ -76,6 +76,8 @@ pub enum HubError {
     Brokers(#[from] FactoryError),
     #[error(transparent)]
     Halts(#[from] HaltFileError),
+    #[error("this Redis is served by {who}; stop that broker, or give this one another Redis or another database of it")]
+    AnotherBroker { who: String },
     #[error("thread {0} panicked: {1}; state is recovered at the next start")]
     Panicked(Arc<str>, String),
 }

@@ -292,7 +292,7 @@ fn a_second_broker_on_the_file_is_told_so() {
     let desk = Desk::new();
     let second = PaperBroker::new(desk.broker.settings.clone(), EventBus::new(), Arc::new(wall_now));
     let error = second.connect().unwrap_err();
-    assert!(error.to_string().contains("in use by another broker"), "{error}");
+    assert!(error.to_string().contains("in use by process "), "{error}");
     assert_eq!(second.connection(), Connection::Disconnected);
     desk.broker.disconnect();
     second.connect().unwrap();

@@ -9,8 +9,8 @@ use rusqlite::ErrorCode;
 pub enum StoreError {
     #[error("{path}: {cause}; it has to be in a folder that this user may write to")]
     Path { path: PathBuf, cause: std::io::Error },
-    #[error("{0} is in use by another broker; stop that one, or give this one a file of its own")]
-    InUse(PathBuf),
+    #[error("{path} is in use by {by}; stop that one, or give this one a file of its own")]
+    InUse { path: PathBuf, by: String },
     #[error("{0} is no file of a paper broker; move it away, or name another")]
     Foreign(PathBuf),
     #[error("{path} was written by a newer version (schema {found}, this one knows {known}); use that version")]
@@ -30,7 +30,7 @@ impl StoreError {
         let path = path.to_path_buf();
         match cause.sqlite_error_code() {
             Some(ErrorCode::DiskFull) => StoreError::Full(path),
-            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::InUse(path),
+            Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => StoreError::InUse { path, by: "another program".to_owned() },
             Some(ErrorCode::NotADatabase) => StoreError::Foreign(path),
             Some(ErrorCode::DatabaseCorrupt) => StoreError::Damaged { path, cause: cause.to_string() },
             _ if matches!(cause, rusqlite::Error::FromSqlConversionFailure(..) | rusqlite::Error::InvalidColumnType(..)) => {

@@ -8,7 +8,6 @@ mod rows;
 mod schema;
 mod text;
 
-use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,6 +19,7 @@ pub use error::StoreError;
 
 use crate::events::OrderKey;
 use crate::model::{AccountId, Fill, Order, Position, Timestamp, VenueOrderId};
+use crate::runtime::{FileLock, LockError};
 use rows::{SELECT_FILLS, key, read_fill, read_order, select_orders, write_fill, write_order};
 
 /// Pages in the log at which a writer moves them into the file himself, because nobody has called [`Checkpointer::run`].
@@ -103,7 +103,7 @@ pub struct Store {
     /// The number of the last execution.
     last_fill: i64,
     /// Held as long as the file is open: no other broker may open it.
-    _lock: File,
+    _lock: FileLock,
 }
 
 /// Moves the log into the file, beside the writer.
@@ -194,19 +194,13 @@ impl Checkpointer {
 }
 
 /// The lock stands in a file of its own: SQLite's locks on the database are lost when this process closes it anywhere.
-fn lock(path: &Path) -> Result<File, StoreError> {
-    let failed = |cause| StoreError::Path { path: path.to_path_buf(), cause };
-    if let Some(folder) = path.parent() {
-        fs::create_dir_all(folder).map_err(failed)?;
-    }
+fn lock(path: &Path) -> Result<FileLock, StoreError> {
     let mut name = path.as_os_str().to_owned();
     name.push(".lock");
-    let file = File::options().create(true).truncate(false).write(true).open(name).map_err(failed)?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(StoreError::InUse(path.to_path_buf())),
-        Err(TryLockError::Error(cause)) => Err(failed(cause)),
-    }
+    FileLock::take(Path::new(&name)).map_err(|error| match error {
+        LockError::Held { by, .. } => StoreError::InUse { path: path.to_path_buf(), by },
+        LockError::Io { cause, .. } => StoreError::Path { path: path.to_path_buf(), cause },
+    })
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {
