@@ -9,6 +9,7 @@
 //! | `session` | a blocking connection of the redis crate, for the two below |
 //! | `subscriber` | what bots publish to us |
 //! | `entries` | a stream that bots write and we read, each entry acknowledged |
+//! | `lease` | who is the one broker of this Redis |
 //! | `control`, `backlog` | everything slow and rare, and what of it waits for Redis |
 //!
 //! Must not know markets, orders, or what the channels and keys are called.
@@ -18,6 +19,7 @@ mod control;
 mod dial;
 mod entries;
 mod error;
+mod lease;
 mod link;
 mod outlet;
 mod pace;
@@ -28,6 +30,7 @@ mod subscriber;
 pub use control::{Answer, ControlCommand, ControlEvent, ControlStats, run_control};
 pub use entries::{Entry, EntryId, EntryStats, StreamPlace, run_entry_reader};
 pub use error::{Pace, RedisError};
+pub use lease::{Holder, LeasePlace, LeaseState, run_lease};
 pub use link::{Connector, LOGIN_WITHIN, Link, ServerInfo};
 pub use outlet::{Outlet, OutletStats, Pumped};
 pub use subscriber::{Inbound, MAX_PAYLOAD, SubscriberStats, run_subscriber};

@@ -1,0 +1,120 @@
+//! What everybody may ask about the lease, from any thread.
+
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::{Sender, bounded, select};
+use parking_lot::Mutex;
+
+use super::claim::Holder;
+use crate::runtime::StopToken;
+
+/// Whether this process is the one broker of its Redis.
+pub struct LeaseState {
+    base: Instant,
+    /// Held until so many nanoseconds after `base`; 0 when it is not.
+    until: AtomicU64,
+    token: AtomicU64,
+    /// What the last change told others.
+    told_held: AtomicBool,
+    another: OnceLock<Holder>,
+    waiting: Mutex<Vec<Sender<()>>>,
+    on_change: Box<dyn Fn() + Send + Sync>,
+}
+
+impl LeaseState {
+    /// `on_change` is called by the thread of the lease, and must not wait.
+    pub fn new(on_change: impl Fn() + Send + Sync + 'static) -> LeaseState {
+        LeaseState {
+            base: Instant::now(),
+            until: AtomicU64::new(0),
+            token: AtomicU64::new(0),
+            told_held: AtomicBool::new(false),
+            another: OnceLock::new(),
+            waiting: Mutex::default(),
+            on_change: Box::new(on_change),
+        }
+    }
+
+    /// False as soon as another broker may hold it, by our own clock: whether Redis answers makes no difference.
+    pub fn is_held(&self) -> bool {
+        self.until.load(Ordering::Acquire) > self.at(Instant::now())
+    }
+
+    /// Greater than that of every holder before us; 0 before the lease was ever ours.
+    pub fn token(&self) -> u64 {
+        self.token.load(Ordering::Acquire)
+    }
+
+    /// Who else holds it, in words, once that is certain: this process has to end.
+    pub fn refused(&self) -> Option<String> {
+        self.another.get().map(ToString::to_string)
+    }
+
+    /// Whether it is held now; waits for it, but not beyond a stop, `within` or the certainty that another broker has it.
+    pub fn wait_until_held(&self, token: &StopToken, within: Duration) -> bool {
+        let deadline = Instant::now() + within;
+        loop {
+            let (wake, woken) = bounded(1);
+            self.waiting.lock().push(wake);
+            // Looked at after enlisting: a change in between is not missed.
+            if self.is_held() {
+                return true;
+            }
+            if self.another.get().is_some() || !token.is_running() {
+                return false;
+            }
+            select! {
+                recv(woken) -> _ => {}
+                recv(token.channel()) -> _ => return false,
+                default(deadline.saturating_duration_since(Instant::now())) => return self.is_held(),
+            }
+        }
+    }
+
+    pub(super) fn hold(&self, until: Instant, token: u64) {
+        let renewed = self.token.swap(token, Ordering::AcqRel) == token;
+        self.until.store(self.at(until), Ordering::Release);
+        if self.tell().is_none() && !renewed {
+            self.wake();
+        }
+    }
+
+    pub(super) fn give_up(&self) {
+        self.until.store(0, Ordering::Release);
+        self.tell();
+    }
+
+    pub(super) fn refuse(&self, holder: Holder) {
+        self.until.store(0, Ordering::Release);
+        let _ = self.another.set(holder);
+        self.told_held.store(false, Ordering::Release);
+        self.wake();
+    }
+
+    /// Tells the others if it is held and was not, or the other way round; says which way.
+    pub(super) fn tell(&self) -> Option<bool> {
+        let held = self.is_held();
+        if self.told_held.swap(held, Ordering::AcqRel) == held {
+            return None;
+        }
+        self.wake();
+        Some(held)
+    }
+
+    fn wake(&self) {
+        self.waiting.lock().clear();
+        (self.on_change)();
+    }
+
+    fn at(&self, instant: Instant) -> u64 {
+        u64::try_from(instant.saturating_duration_since(self.base).as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+impl std::fmt::Debug for LeaseState {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LeaseState").field("held", &self.is_held()).field("token", &self.token()).field("another", &self.another).finish_non_exhaustive()
+    }
+}
