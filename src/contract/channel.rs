@@ -20,6 +20,12 @@ pub const HALT: &str = "broker:halt";
 /// Stream: what bots ask of the order desk; its consumer group is [`DESK_GROUP`].
 pub const ORDERS: &str = "broker:orders";
 pub const DESK_GROUP: &str = "desk";
+/// Stream: commands that could not be read, and those that seem to make the broker fail, with the reason.
+pub const DEAD_ORDERS: &str = "broker:orders:dead";
+/// Key: which broker serves this Redis, with a lease of its own.
+pub const LEADER: &str = "broker:leader";
+/// Key: the counter that gives each holder of [`LEADER`] a greater token than the one before.
+pub const FENCE: &str = "broker:fence";
 /// Hash: who wants what, `bot|exchange|symbol|feed|dialect` to the lease end in Unix milliseconds, 0 for none.
 pub const REGISTRATIONS: &str = "broker:registrations";
 /// Hash a symbol: the latest message of each type.

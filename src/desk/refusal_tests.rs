@@ -369,9 +369,9 @@ fn workers_answer_count_and_acknowledge_every_entry_whatever_becomes_of_it() {
     let tasks = start_workers(&threads, &table.desk, entries, &out, &stop.token(), heartbeat).unwrap();
     let hand = |number: u32, payload: Option<&str>| {
         let id: EntryId = format!("{}-{number}", wall_now().millis()).parse().unwrap();
-        give.send(Entry { id, payload: payload.map(|text| text.as_bytes().to_vec()), taken: wall_now(), again: false }).unwrap();
+        give.send(Entry { id, payload: payload.map(|text| text.as_bytes().to_vec()), taken: wall_now(), again: false, deliveries: 1 }).unwrap();
         // One after the other: the order in which different workers answer is nobody's promise.
-        assert_eq!(acknowledged.recv_timeout(PATIENCE).unwrap(), id);
+        assert_eq!(acknowledged.recv_timeout(PATIENCE).unwrap().id, id);
         published(&said)
     };
     let all = |result: &str| ("broker:replies".to_owned(), result.to_owned());
@@ -398,8 +398,8 @@ fn workers_answer_count_and_acknowledge_every_entry_whatever_becomes_of_it() {
     // Nobody takes answers any more: they are counted as lost, and the entry is acknowledged all the same.
     drop(said);
     let last: EntryId = "8-0".parse().unwrap();
-    give.send(Entry { id: last, payload: Some(b"nonsense".to_vec()), taken: wall_now(), again: false }).unwrap();
-    assert_eq!(acknowledged.recv_timeout(PATIENCE).unwrap(), last);
+    give.send(Entry { id: last, payload: Some(b"nonsense".to_vec()), taken: wall_now(), again: false, deliveries: 1 }).unwrap();
+    assert_eq!(acknowledged.recv_timeout(PATIENCE).unwrap().id, last);
     assert_eq!(stats.answers_dropped.get(), 1);
     stop.stop(StopKind::Shutdown);
     for task in tasks {

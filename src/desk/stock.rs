@@ -113,6 +113,7 @@ impl Stock {
         for (name, help, counter) in [
             ("broker_desk_commands_total", "Commands dealt with.", &stats.commands),
             ("broker_desk_malformed_total", "Commands that could not be read.", &stats.malformed),
+            ("broker_desk_poisonous_total", "Commands that were handed out too often to be tried again.", &stats.poisonous),
             ("broker_desk_denied_total", "Commands refused by us.", &stats.denied),
             ("broker_desk_rejected_total", "Commands refused by a venue.", &stats.rejected),
             ("broker_desk_unknown_total", "Commands whose outcome is not known.", &stats.unknown),

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::lanes::{OrderItem, OrderSource};
 use super::registry::Instrument;
 use crate::config::RedisSettings;
-use crate::contract::channel::{DESK_GROUP, ORDERS};
+use crate::contract::channel::{DEAD_ORDERS, DESK_GROUP, ORDERS};
 use crate::contract::{OrderSetting, write_order};
 use crate::desk::{Desk, DeskStats, HaltFile, HandOn, Outgoing, Pump, Seat, SessionOf, Sights, Stock, asset_class, start_workers};
 use crate::events::{EventBus, OrderEvent, OrderSummary, OrderUpdate};
@@ -155,9 +155,13 @@ impl OrderSide {
         let (done, finished) = bounded(DONE);
         let out = Outgoing { control: around.control, done, stats: Arc::clone(&stats) };
         let mut workers = start_workers(around.threads, &desk, entries, &out, &early.token(), around.heartbeats.register("desk"))?;
-        let place = StreamPlace { key: ORDERS, group: DESK_GROUP, consumer: "desk", field: "command", kept: KEPT };
+        let place = StreamPlace { key: ORDERS, group: DESK_GROUP, consumer: "desk", field: "command", kept: KEPT, dead: DEAD_ORDERS };
         let (redis, token) = (around.redis, early.token());
-        workers.push(around.threads.spawn("redis-commands", move || run_entry_reader(redis, place, inbox, finished, token, Arc::new(EntryStats::default())))?);
+        workers.push(
+            around
+                .threads
+                .spawn("redis-commands", move || run_entry_reader(redis, place, inbox, finished, Box::new(|| true), token, Arc::new(EntryStats::default())))?,
+        );
         let stock = Stock::new(&seats, around.halts, stats, bus.clone());
         let side = OrderSide { seats, wishes, wish, early, late, workers, pump: Some(pump), threads: around.threads.clone(), desk, switch: None, behind };
         side.keep_prices();

@@ -28,7 +28,7 @@ mod session;
 mod subscriber;
 
 pub use control::{Answer, ControlCommand, ControlEvent, ControlStats, run_control};
-pub use entries::{Entry, EntryId, EntryStats, StreamPlace, run_entry_reader};
+pub use entries::{Burial, Done, Entry, EntryId, EntryStats, Gate, StreamPlace, run_entry_reader};
 pub use error::{Pace, RedisError};
 pub use lease::{Holder, LeasePlace, LeaseState, run_lease};
 pub use link::{Connector, LOGIN_WITHIN, Link, ServerInfo};

@@ -150,6 +150,10 @@ fn judge_keys(redis: &mut redis::Connection) -> BTreeSet<String> {
             "string" => vec![(None, redis::cmd("GET").arg(&key).query(redis).unwrap())],
             // What bots ask is theirs to write.
             "stream" if key == "broker:orders" => Vec::new(),
+            "stream" => {
+                let entries: Vec<(String, Vec<(String, String)>)> = redis::cmd("XRANGE").arg(&key).arg("-").arg("+").query(redis).unwrap();
+                entries.into_iter().flat_map(|(_, fields)| fields).map(|(field, value)| (Some(field), value)).collect()
+            }
             other => panic!("{key} is a {other}, which the contract has none of"),
         };
         for (field, value) in values {

@@ -10,7 +10,8 @@
 //! | refusals | [`OTHERS_WAITING`] | answered if the control queue has room this moment, else counted as dropped |
 //! | the control queue | its own | [`ANSWER_WITHIN`] is waited for room, then the answer is counted as dropped |
 //!
-//! An entry that was read before is never denied for want of room: it may have been carried out. At the stop what is under
+//! An entry that was read before is never denied for want of room: it may have been carried out. What cannot be read and what
+//! was handed out again and again is answered and kept among the dead letters. At the stop what is under
 //! way is finished; what no worker has begun stays in Redis and comes again at the next start. Must not know what a command
 //! means beyond its lane.
 
@@ -31,7 +32,7 @@ use crate::contract::channel::REPLIES;
 use crate::contract::{BadCommand, DeskCommand, parse_command};
 use crate::model::Timestamp;
 use crate::observe::{Counter, Heartbeat, Histogram};
-use crate::redis::{ControlCommand, Entry, EntryId};
+use crate::redis::{Burial, ControlCommand, Done, Entry, EntryId};
 use crate::runtime::{StopToken, Task, Threads};
 
 /// Workers for orders. A REST call takes a while; four of them at a time are as many as a venue's budget bears.
@@ -44,11 +45,15 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(200);
 const TOO_MANY: &str = "too many of your commands are waiting";
 /// When a sender that was denied for want of room may try again.
 const TRY_AGAIN_MS: u64 = 1_000;
+/// A command that was handed out more often and never answered is not carried out: each time may have ended the process.
+const HANDED_OUT_AT_MOST: u32 = 3;
 
 #[derive(Debug, Default)]
 pub struct DeskStats {
     pub commands: Counter,
     pub malformed: Counter,
+    /// Handed out too often to be tried again.
+    pub poisonous: Counter,
     pub accepted: Counter,
     pub denied: Counter,
     pub rejected: Counter,
@@ -63,7 +68,7 @@ pub struct DeskStats {
 #[derive(Debug, Clone)]
 pub struct Outgoing {
     pub control: Sender<ControlCommand>,
-    pub done: Sender<EntryId>,
+    pub done: Sender<Done>,
     pub stats: Arc<DeskStats>,
 }
 
@@ -128,7 +133,7 @@ fn start<S: Serve>(
 
 /// One entry, read.
 struct Job {
-    id: EntryId,
+    done: Done,
     reply_to: Option<String>,
     work: Work,
 }
@@ -164,7 +169,7 @@ impl<S: Serve> Worker<S> {
             };
             self.out.answer(&answer, job.reply_to, ANSWER_WITHIN);
             // Acknowledged only now: a crash before this line brings the entry again.
-            let _ = self.out.done.send(job.id);
+            let _ = self.out.done.send(job.done);
             self.out.stats.handling.observe(started.elapsed());
             if self.finish.send((self.lane, bot)).is_err() {
                 return;
@@ -254,38 +259,56 @@ impl<S: Serve> Dispatcher<S> {
     }
 
     fn dispatch(&mut self, entry: Entry) {
-        let Entry { id, payload, taken, again } = entry;
-        let command = match parse_command(payload.as_deref().unwrap_or_default()) {
+        let Entry { id, payload, taken, again, deliveries } = entry;
+        let payload = payload.unwrap_or_default();
+        let command = match parse_command(&payload) {
             Ok(command) => command,
             Err(bad) => {
                 self.out.stats.malformed.add(1);
                 let answer = self.desk.refuse(&bad);
-                return self.refuse(id, bad.reply_to, answer);
+                return self.refuse(buried(id, bad.reason, payload), bad.reply_to, answer);
             }
         };
+        if deliveries > HANDED_OUT_AT_MOST {
+            self.out.stats.poisonous.add(1);
+            let reason = format!("handed out {} times and never answered; it may be what makes the broker fail", deliveries - 1);
+            log::error!("entry {id} is not tried again: {reason}");
+            let answer = poisonous(&command, &reason);
+            return self.refuse(buried(id, reason, payload), command.reply_to, answer);
+        }
         let (lane, bot) = lane_of(&command);
         let pool = &mut self.pools[lane as usize];
         if !again && !pool.backlog.has_room(&bot) {
             let answer = too_many(&command);
-            return self.refuse(id, command.reply_to, answer);
+            return self.refuse(id.into(), command.reply_to, answer);
         }
         let (bot, reply_to) = (bot.into_owned(), command.reply_to.clone());
-        pool.backlog.put(&bot, Job { id, reply_to, work: Work::Carry { command: Box::new(command), taken, again } });
+        pool.backlog.put(&bot, Job { done: id.into(), reply_to, work: Work::Carry { command: Box::new(command), taken, again } });
         pool.give();
     }
 
     /// Answers without carrying out, and without waiting here for room.
-    fn refuse(&mut self, id: EntryId, reply_to: Option<String>, answer: Answer) {
+    fn refuse(&mut self, done: Done, reply_to: Option<String>, answer: Answer) {
         let to = reply_to.clone().unwrap_or_default();
         let pool = self.pool(Lane::Refusals);
         if pool.backlog.has_room(&to) {
-            pool.backlog.put(&to, Job { id, reply_to, work: Work::Say(Box::new(answer)) });
+            pool.backlog.put(&to, Job { done, reply_to, work: Work::Say(Box::new(answer)) });
             pool.give();
             return;
         }
         self.out.answer(&answer, reply_to, Duration::ZERO);
-        let _ = self.out.done.send(id);
+        let _ = self.out.done.send(done);
     }
+}
+
+fn buried(id: EntryId, reason: String, payload: Vec<u8>) -> Done {
+    Done { id, bury: Some(Burial { reason, payload }) }
+}
+
+/// What an earlier try did is not known here, so the sender is told to look it up.
+fn poisonous(command: &DeskCommand, reason: &str) -> Answer {
+    let client_order_id = client_order_id(command).map(ToString::to_string);
+    Answer { client_order_id, advice: Some("look_up"), ..Answer::denied(command.action, reason) }
 }
 
 fn too_many(command: &DeskCommand) -> Answer {

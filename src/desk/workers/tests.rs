@@ -44,7 +44,7 @@ struct Table {
     begun: Receiver<String>,
     let_go: Sender<()>,
     answers: Receiver<ControlCommand>,
-    done: Receiver<EntryId>,
+    done: Receiver<Done>,
     stats: Arc<DeskStats>,
     stub: Arc<Stub>,
     stop: Stop,
@@ -68,8 +68,12 @@ fn table(answers: usize) -> Table {
 
 impl Table {
     fn send_as(&self, fields: &str, again: bool) -> EntryId {
+        self.send_for_the(if again { 2 } else { 1 }, fields)
+    }
+
+    fn send_for_the(&self, deliveries: u32, fields: &str) -> EntryId {
         let id: EntryId = format!("{}-0", self.next.replace(self.next.get() + 1)).parse().unwrap();
-        self.entries.send(Entry { id, payload: Some(format!("{{{fields}}}").into_bytes()), taken: wall_now(), again }).unwrap();
+        self.entries.send(Entry { id, payload: Some(format!("{{{fields}}}").into_bytes()), taken: wall_now(), again: deliveries > 1, deliveries }).unwrap();
         id
     }
 
@@ -86,6 +90,10 @@ impl Table {
     }
 
     fn finishes(&self) -> EntryId {
+        self.ends().id
+    }
+
+    fn ends(&self) -> Done {
         self.done.recv_timeout(LONG).expect("an entry is finished within ten seconds")
     }
 
@@ -186,7 +194,8 @@ fn at_the_stop_what_is_under_way_is_finished_and_nothing_is_begun() {
     table.stop.stop(StopKind::Shutdown);
     // The dispatcher may be gone by now.
     let id = "9-0".parse().unwrap();
-    let _ = table.entries.send(Entry { id, payload: Some(format!("{{{}}}", place("d-1", "AAPL")).into_bytes()), taken: wall_now(), again: false });
+    let _ =
+        table.entries.send(Entry { id, payload: Some(format!("{{{}}}", place("d-1", "AAPL")).into_bytes()), taken: wall_now(), again: false, deliveries: 1 });
     table.let_go.send(()).unwrap();
     assert_eq!(table.finishes(), under_way);
     assert!(table.done.recv_timeout(LONG).is_err_and(|error| error.is_disconnected()), "something else was finished");
@@ -221,7 +230,14 @@ fn an_answer_waits_a_moment_for_room() {
 fn what_cannot_be_read_is_refused_and_acknowledged() {
     let table = table(4_096);
     let bad: Vec<EntryId> = (0..2 * OTHERS_WAITING).map(|_| table.send(r#""action":"dance""#)).collect();
-    let mut told: Vec<EntryId> = bad.iter().map(|_| table.finishes()).collect();
+    let mut told = Vec::new();
+    for _ in &bad {
+        let done = table.ends();
+        let burial = done.bury.unwrap();
+        assert_eq!(burial.payload, br#"{"action":"dance"}"#);
+        assert!(burial.reason.contains("dance") || burial.reason.contains("action"), "{}", burial.reason);
+        told.push(done.id);
+    }
     told.sort();
     assert_eq!((told, table.stats.malformed.get()), (bad.clone(), bad.len() as u64));
     assert!(bad.iter().all(|_| table.answer().1["result"] == "denied"));
@@ -239,8 +255,26 @@ fn what_a_worker_was_given_at_the_stop_is_not_begun() {
     let worker = Worker { desk: stub, jobs, out, token: stop.token(), finish, lane: Lane::Orders };
     let command = parse_command(format!("{{{}}}", place("b-1", "AAPL")).as_bytes()).unwrap();
     let work = Work::Carry { command: Box::new(command), taken: wall_now(), again: false };
-    give.send(("b".into(), Job { id: "1-0".parse().unwrap(), reply_to: None, work })).unwrap();
+    give.send(("b".into(), Job { done: "1-0".parse::<EntryId>().unwrap().into(), reply_to: None, work })).unwrap();
     stop.stop(StopKind::Shutdown);
     worker.run();
     assert!(begun.try_recv().is_err() && done.try_recv().is_err());
+}
+
+#[test]
+fn what_was_handed_out_again_and_again_is_denied_and_buried_and_never_carried_out() {
+    let table = table(4_096);
+    let tried = table.send_for_the(HANDED_OUT_AT_MOST, &place("b-1", "AAPL"));
+    assert_eq!((table.begins(), table.ends()), ("place b-1".to_owned(), tried.into()));
+    let poison = table.send_for_the(HANDED_OUT_AT_MOST + 1, &format!(r#"{},"reply_to":"me""#, place("b-2", "AAPL")));
+    let done = table.ends();
+    let burial = done.bury.unwrap();
+    assert_eq!((done.id, burial.reason.as_str()), (poison, "handed out 3 times and never answered; it may be what makes the broker fail"));
+    assert!(String::from_utf8(burial.payload).unwrap().contains("b-2"));
+    let (channel, answer) = table.answer();
+    assert_eq!((channel.as_str(), &answer["result"], &answer["reason"]), ("me", &"denied".into(), &burial.reason.into()));
+    assert_eq!((&answer["client_order_id"], &answer["advice"]), (&"b-2".into(), &"look_up".into()));
+    assert_eq!(table.stats.poisonous.get(), 1);
+    assert!(table.begun.try_recv().is_err());
+    table.end();
 }

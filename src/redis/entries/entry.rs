@@ -47,6 +47,29 @@ pub struct Entry {
     pub taken: Timestamp,
     /// It may have been handed on before, by a process before us.
     pub again: bool,
+    /// How often it was handed out, this time included: 1 for a first delivery.
+    pub deliveries: u32,
+}
+
+/// An entry that was dealt with.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done {
+    pub id: EntryId,
+    /// Kept for people to look at before it is acknowledged.
+    pub bury: Option<Burial>,
+}
+
+/// Why an entry is put among the dead letters, and what it held.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Burial {
+    pub reason: String,
+    pub payload: Vec<u8>,
+}
+
+impl From<EntryId> for Done {
+    fn from(id: EntryId) -> Done {
+        Done { id, bury: None }
+    }
 }
 
 /// How the clock of Redis, by which ids are given, stands to ours.
@@ -73,6 +96,45 @@ impl ServerClock {
 
 /// An id, and what is under the field.
 pub(super) type Read = (EntryId, Option<Vec<u8>>);
+
+/// An entry that was handed out and not acknowledged.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Pending {
+    pub(super) id: EntryId,
+    pub(super) consumer: String,
+    pub(super) deliveries: u32,
+}
+
+/// Reads the answer of the long form of `XPENDING`.
+pub(super) fn pending_of(answer: Value) -> Vec<Pending> {
+    let rows: Vec<(String, String, u64, u64)> = ::redis::from_redis_value(answer).unwrap_or_default();
+    let read = rows
+        .into_iter()
+        .filter_map(|(id, consumer, _, count)| Some(Pending { id: id.parse().ok()?, consumer, deliveries: u32::try_from(count).unwrap_or(u32::MAX) }));
+    read.collect()
+}
+
+/// What became of a claim for one entry.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Claimed {
+    Entry(Read),
+    /// Somebody removed it from the stream; Redis before 7.0 leaves it pending.
+    Removed,
+    /// Another one was faster, or it was acknowledged.
+    Nothing,
+}
+
+/// Reads the answer of `XCLAIM` for one entry.
+pub(super) fn claimed_of(answer: Value, field: &str) -> Claimed {
+    match answer {
+        Value::Array(mut entries) => match entries.pop() {
+            None => Claimed::Nothing,
+            Some(Value::Nil) => Claimed::Removed,
+            Some(entry) => entry_of(entry, field).map_or(Claimed::Nothing, Claimed::Entry),
+        },
+        _ => Claimed::Nothing,
+    }
+}
 
 /// Reads the answer of `XREADGROUP` for one stream.
 pub(super) fn entries_of(answer: Value, field: &str) -> Vec<Read> {
