@@ -67,3 +67,9 @@ pub fn behind(sentinels: &[&RedisServer], master: &str) -> RedisSettings {
     let nodes = sentinels.iter().map(|node| ("127.0.0.1".to_owned(), node.port())).collect();
     settings(RedisPlace::Sentinel { master: master.to_owned(), nodes })
 }
+
+/// The rights of the shipped broker user, for whoever comes, and on any key.
+pub fn shipped_rights() -> String {
+    let shipped = include_str!("../../configs/redis/users.acl").lines().find(|line| line.starts_with("user broker ")).unwrap();
+    format!("{} ~*\n", shipped.replacen("user broker on resetpass", "user default on nopass", 1))
+}

@@ -1,5 +1,5 @@
 use super::*;
-use crate::redis::fixtures::{bot, tcp};
+use crate::redis::fixtures::{bot, shipped_rights, tcp};
 use crate::redis::test_server::{RedisOptions, RedisServer};
 use crate::runtime::{Stop, StopKind};
 use ::redis::Value;
@@ -172,7 +172,8 @@ fn an_id_that_a_bot_chose_in_the_future_is_new() {
     add_as(&mut bot, &ahead, "command", "ahead");
     // The clocks agree here, but for what TIME cannot tell.
     assert!((reading.next().taken.nanos() - 1_000_000_000).abs() < 1_000_000_000);
-    let age = wall_now().nanos() - reading.next().taken.nanos();
+    let taken = reading.next().taken;
+    let age = wall_now().nanos() - taken.nanos();
     assert!((0..60_000_000_000).contains(&age), "{age}");
     reading.end();
 }
@@ -367,4 +368,20 @@ fn behind_a_shut_gate_nothing_is_read_and_what_is_finished_is_acknowledged() {
     open.store(true, Ordering::SeqCst);
     assert_eq!(reading.next().id, two);
     reading.end();
+}
+
+#[test]
+fn the_shipped_user_may_claim_and_bury() {
+    let server = RedisOptions::default().acl(&shipped_rights()).start();
+    let mut bot = bot(&server);
+    let first = start(&server, 8);
+    let id = add(&mut bot, "command", "one");
+    assert_eq!(first.next().id, id);
+    first.end();
+    let second = start(&server, 8);
+    assert_eq!(second.next().deliveries, 2);
+    second.done.send(Done { id, bury: Some(Burial { reason: "r".to_owned(), payload: Vec::new() }) }).unwrap();
+    until("it is buried", || second.stats.acknowledged.get() == 1 && second.stats.buried.get() == 1);
+    assert_eq!((second.stats.losses.get(), second.stats.connects.get()), (0, 1));
+    second.end();
 }

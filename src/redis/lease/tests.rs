@@ -1,6 +1,6 @@
 use super::*;
-use crate::redis::fixtures::{query, tcp};
-use crate::redis::test_server::RedisServer;
+use crate::redis::fixtures::{query, shipped_rights, tcp};
+use crate::redis::test_server::{RedisOptions, RedisServer};
 use crate::runtime::{Stop, StopKind};
 use crossbeam_channel::{Receiver, bounded};
 
@@ -179,4 +179,16 @@ fn nobody_waits_beyond_the_stop() {
     assert_eq!(broker.state.token(), 0);
     broker.end();
     assert!(!waiting.join().unwrap());
+}
+
+#[test]
+fn the_shipped_user_may_do_all_of_it() {
+    let server = RedisOptions::default().acl(&shipped_rights()).start();
+    let broker = start(&server, "a", 1);
+    assert!(broker.is_granted());
+    // The counter is lost as well: it is lifted above the last token.
+    assert_eq!(query::<i64>(&server, &["DEL", "leader", "fence"]), 2);
+    broker.until("it is taken again", |state| state.token() == 2);
+    broker.end();
+    assert_eq!(query::<Option<String>>(&server, &["GET", "leader"]), None);
 }
