@@ -9,6 +9,7 @@
 //! Must not know what the entries mean.
 
 mod entry;
+mod pass;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -19,6 +20,7 @@ use crossbeam_channel::{Receiver, SendTimeoutError, Sender};
 
 pub use entry::{Burial, Done, Entry, EntryId};
 use entry::{Claimed, Pending, Read, ServerClock, claimed_of, entries_of, pending_of};
+use pass::Pass;
 
 use super::error::RedisError;
 use super::link::Connector;
@@ -136,43 +138,6 @@ fn ask(session: &mut Session, name: &'static str, command: &Cmd) -> Result<Value
         Failure::Refused(code, _) if code == "NOGROUP" || code == "UNBLOCKED" => End::NoGroup,
         failure => failure.into(),
     })
-}
-
-/// A way through what is pending, from the oldest on.
-struct Pass {
-    /// What other consumers left lying, else what is our own.
-    of_others: bool,
-    idle_ms: u64,
-    after: Option<EntryId>,
-}
-
-impl Pass {
-    fn own() -> Pass {
-        Pass { of_others: false, idle_ms: 0, after: None }
-    }
-
-    fn others(idle_ms: u64) -> Pass {
-        Pass { of_others: true, idle_ms, after: None }
-    }
-
-    fn question(&self, place: StreamPlace) -> Cmd {
-        let mut command = ::redis::cmd("XPENDING");
-        command.arg(place.key).arg(place.group);
-        if self.of_others {
-            command.arg("IDLE").arg(self.idle_ms);
-        }
-        command.arg(self.after.map_or_else(|| "-".to_owned(), |after| format!("({after}"))).arg("+").arg(BURST);
-        if !self.of_others {
-            command.arg(place.consumer);
-        }
-        command
-    }
-
-    fn claim(&self, place: StreamPlace, id: EntryId, deliveries: u32) -> Cmd {
-        let mut command = ::redis::cmd("XCLAIM");
-        command.arg(place.key).arg(place.group).arg(place.consumer).arg(self.idle_ms).arg(id.to_string()).arg("RETRYCOUNT").arg(deliveries);
-        command
-    }
 }
 
 struct Reader {
