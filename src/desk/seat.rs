@@ -45,6 +45,8 @@ pub struct Seat {
     pub sights: Arc<Sights>,
     /// What an order is here that names neither type nor price.
     pub untyped_is_limit: bool,
+    /// Whether orders may be placed: an account that nobody configured for it is only listened to.
+    pub takes_orders: bool,
     guarded: Mutex<Guarded>,
     /// Held to read from the check to the broker's answer; a halt takes it to write, and so waits for what is on its way.
     passage: RwLock<()>,
@@ -70,6 +72,7 @@ impl Seat {
         session_of: SessionOf,
         sights: Arc<Sights>,
         untyped_is_limit: bool,
+        takes_orders: bool,
         gate: Gate,
     ) -> Seat {
         let of = broker.of();
@@ -82,6 +85,7 @@ impl Seat {
             session_of,
             sights,
             untyped_is_limit,
+            takes_orders,
             guarded,
             passage: RwLock::new(()),
             counted: AtomicBool::new(false),

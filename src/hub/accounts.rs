@@ -1,21 +1,23 @@
 //! Who we are at the venue: each account's own id, learned from the venue once and remembered.
 //!
-//! Bots listen on `order:{account_id}`, so nothing is streamed before the id is known.
+//! Bots listen on `order:{account_id}`, so the order side starts when the ids are known.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
 use crate::config::{Account, Environment};
 use crate::exchanges::alpaca::{ACCOUNT_PATH, KEY_ID_HEADER, SECRET_KEY_HEADER, parse_account};
 use crate::exchanges::{Advice, SessionEnd};
+use crate::model::AccountId;
 use crate::net::{TlsError, certificates};
-use crate::runtime::StopToken;
+use crate::runtime::{Backoff, StopToken, Waited};
 
 /// How long the venue may take to say who we are.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -40,12 +42,13 @@ impl AccountDesk {
         AccountDesk { account, memory, id: Mutex::new(remembered.map(Into::into)), agent: agent(tls), ends_at_shutdown: AtomicBool::new(false) }
     }
 
-    pub fn name(&self) -> &Arc<str> {
-        &self.account.name
-    }
-
     pub fn known_id(&self) -> Option<Arc<str>> {
         self.id.lock().clone()
+    }
+
+    fn identity(&self) -> Option<(Arc<str>, AccountId)> {
+        let id = self.known_id()?;
+        id.parse().ok().map(|id| (Arc::clone(&self.account.name), id))
     }
 
     /// Asks the venue, unless the id is known.
@@ -70,6 +73,50 @@ impl AccountDesk {
         }
         *self.id.lock() = Some(facts.id.into());
         Ok(())
+    }
+}
+
+/// The accounts whose ids are known, by their configured names.
+pub type Identities = HashMap<Arc<str>, AccountId>;
+
+/// Learns the id of every account, and tells them all at once: an account that is refused is left out, for the others.
+#[derive(Debug)]
+pub struct Learner {
+    pub accounts: Vec<AccountDesk>,
+    pub token: StopToken,
+    pub told: Sender<Identities>,
+}
+
+impl Learner {
+    /// What is known without asking; `None` while an account is missing.
+    pub fn known(&self) -> Option<Identities> {
+        self.accounts.iter().map(AccountDesk::identity).collect()
+    }
+
+    /// The body of the thread that asks.
+    pub fn run(self) {
+        let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(30), 2.0, Duration::from_secs(60), fastrand::u64(..));
+        let mut waiting: Vec<&AccountDesk> = self.accounts.iter().collect();
+        while self.token.is_running() {
+            waiting.retain(|account| match account.learn(&self.token) {
+                Ok(()) => false,
+                Err(end) if end.advice == Advice::Refuse => {
+                    log::error!("account {}: {}; its orders are not heard before the next start", account.account.name, end.cause);
+                    false
+                }
+                Err(end) => {
+                    log::warn!("account {}: {}", account.account.name, end.cause);
+                    true
+                }
+            });
+            if waiting.is_empty() {
+                let _ = self.told.send(self.accounts.iter().filter_map(AccountDesk::identity).collect());
+                return;
+            }
+            if self.token.wait(backoff.failed(Instant::now())) == Waited::Stopped {
+                return;
+            }
+        }
     }
 }
 

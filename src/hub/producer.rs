@@ -38,6 +38,9 @@ pub trait Sink<E>: Send + 'static {
     /// `since`: then the socket was read empty, or woke us after that.
     fn deliver(&mut self, events: &mut Vec<E>, since: Instant, token: &StopToken);
 
+    /// The venue sends: nothing is missed from here on.
+    fn streaming(&mut self) {}
+
     /// The connection is gone: what was known may be stale.
     fn lost(&mut self) {}
 
@@ -234,6 +237,9 @@ impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
                 Notice::StateChanged(state) => {
                     log::info!("{state}");
                     self.board.set_state(state, None);
+                    if state == StreamState::Streaming {
+                        self.sink.streaming();
+                    }
                 }
                 Notice::SymbolsRefused { symbols, reason } => {
                     log::warn!("{} symbols refused: {reason}", symbols.len());

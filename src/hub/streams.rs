@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::accounts::{AccountDesk, AccountMemory};
-use super::lanes::{OrderItem, OrderSink, PriceLaneEntry};
+use super::lanes::PriceLaneEntry;
+use super::order_sink::OrderSink;
 use super::prices::StreamId;
 use super::producer::{Producer, StreamPlace};
 use super::publisher::MakeProducer;
@@ -12,7 +12,8 @@ use super::stream::StreamBoard;
 use super::symbols::{ExchangeNames, SymbolTable};
 use crate::config::{Account, Config, StockFeed};
 use crate::contract::StreamType;
-use crate::exchanges::alpaca::{AuthForm, DataSession, DataSettings, Market, TradingSession, TradingSettings, upgrade_headers};
+use crate::events::EventBus;
+use crate::exchanges::alpaca::{AlpacaBroker, AuthForm, DataSession, DataSettings, Market, TradingSession, TradingSettings, upgrade_headers};
 use crate::model::{ExchangeName, FeedSet};
 use crate::net::Dialer;
 
@@ -62,10 +63,9 @@ impl Workshop {
     }
 
     /// Makes producers of one account's order stream.
-    pub fn orders(&self, account: &Account, memory: &Arc<AccountMemory>, board: &Arc<StreamBoard>, lane: crossbeam_channel::Sender<OrderItem>) -> MakeProducer {
-        let desk = Arc::new(AccountDesk::new(account.clone(), Arc::clone(memory), self.rest_tls.clone()));
+    pub fn orders(&self, account: &Account, broker: &Arc<AlpacaBroker>, bus: &EventBus, board: &Arc<StreamBoard>) -> MakeProducer {
         let place = StreamPlace { endpoint: account.order_stream.clone(), headers: &[] };
-        let account = account.clone();
+        let (account, broker, bus) = (account.clone(), Arc::clone(broker), bus.clone());
         let (board, dialer) = (Arc::clone(board), Arc::clone(&self.dialer));
         Box::new(move || {
             let settings = TradingSettings {
@@ -75,7 +75,8 @@ impl Workshop {
                 auth_form: AuthForm::Authenticate,
             };
             let session = TradingSession::new(settings);
-            Box::new(Producer::new(place.clone(), Arc::clone(&board), Arc::clone(&dialer), session, OrderSink::new(lane.clone(), Arc::clone(&desk))))
+            let sink = OrderSink::new(Arc::clone(&broker), bus.clone());
+            Box::new(Producer::new(place.clone(), Arc::clone(&board), Arc::clone(&dialer), session, sink))
         })
     }
 }

@@ -267,6 +267,7 @@ fn capabilities(live: bool) -> Capabilities {
         short_selling: true,
         fills: true,
         batch_orders: true,
+        local: false,
         unique_client_ids: true,
         live,
     }
