@@ -32,6 +32,8 @@ pub const REGISTRATIONS: &str = "broker:registrations";
 pub const LAST_PREFIX: &str = "broker:last:";
 pub const TICKER_PREFIX: &str = "TICKER_UPDATES_";
 pub const ORDER_PREFIX: &str = "order:";
+/// Stream an account: every order update, for ever in order; and one a bot where that is wanted.
+pub const ORDER_UPDATES_PREFIX: &str = "broker:order_updates:";
 
 /// The kinds of messages on price and order channels: their `type` in the ticker dialect.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -121,6 +123,16 @@ pub fn typed_channel(kind: MessageType, public_name: &str) -> String {
 /// The channel of an account's orders in the typed dialect.
 pub fn order_channel(account_id: &str) -> String {
     format!("{ORDER_PREFIX}{account_id}")
+}
+
+/// The stream of an account's order updates.
+pub fn order_updates(account_id: &str) -> String {
+    format!("{ORDER_UPDATES_PREFIX}{account_id}")
+}
+
+/// The stream of those that concern one bot.
+pub fn order_updates_of_bot(account_id: &str, bot: &str) -> String {
+    format!("{ORDER_UPDATES_PREFIX}{account_id}:{bot}")
 }
 
 /// The hash of a symbol's latest messages.

@@ -3,6 +3,7 @@
 //! Must not know how a venue spells anything (`exchanges`), how Redis is reached (`redis`), or the command line.
 
 mod accounts;
+mod appender;
 mod brokers;
 mod employ;
 mod lanes;
@@ -24,6 +25,7 @@ mod streams;
 mod symbols;
 mod tap;
 
+pub use appender::{Appender, AppenderSettings, AppenderStats, Keeper, run_appender, run_keeper};
 pub use lanes::{PriceBatch, PriceItem, PriceLane, PriceLaneEntry, PriceSink, price_lane};
 pub use orders::{OrderPublication, OrderQueue, OrderRules, handle_order_update};
 pub use pace::CyclePace;
