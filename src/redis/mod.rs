@@ -43,4 +43,4 @@ pub use subscriber::{Inbound, MAX_PAYLOAD, SubscriberStats, run_subscriber};
 mod fixtures;
 #[cfg(test)]
 #[path = "../../tests/support/redis_server.rs"]
-mod test_server;
+pub(crate) mod test_server;

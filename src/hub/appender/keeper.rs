@@ -52,7 +52,7 @@ pub fn run_keeper(keeper: Keeper) {
             tell(journal.tidy());
         }
         if now >= prune_at {
-            let before = back(wall_now(), retention + LONGER);
+            let before = back(wall_now(), retention.saturating_add(LONGER));
             match journal.prune(before, PRUNED_AT_ONCE) {
                 Ok(true) => {}
                 done => {

@@ -276,7 +276,7 @@ impl Work {
 
     fn make(&mut self, stream: &mut Stream) -> Result<(), Halt> {
         let first = stream.first_since(&self.of.journal, back(wall_now(), self.of.settings.retention))?;
-        if stream.copied.is_some_and(|copied| copied > 0) {
+        if first <= stream.given && stream.copied.is_some_and(|copied| copied > 0) {
             log::warn!("{} is gone from Redis and is made anew, from number {first} to {}", stream.target.key(), stream.given);
         }
         stream.target.make_above(first - 1);
