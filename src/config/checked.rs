@@ -70,6 +70,8 @@ impl Checker<'_> {
         let symbol_feeds = self.symbol_feeds();
         let dialects = self.top.text("dialects", self.report).and_then(|given| given.choose(&DIALECTS, self.report)).unwrap_or(DialectRule::Auto);
         let orders_on_ticker_channel = self.orders_on_ticker_channel();
+        let per_bot = self.top.text("order_streams_per_bot", self.report);
+        let order_streams_per_bot = per_bot.and_then(|given| given.choose(&[("true", true), ("false", false)], self.report)).unwrap_or(false);
         let data_dir = self.top.pick("data_dir", self.variables, "BROKER_DATA_DIR", self.report);
         let data_dir = data_dir.map_or_else(|| PathBuf::from("./data"), |given| PathBuf::from(given.text));
         let trusted_ca = self.top.pick("trusted_ca", self.variables, "BROKER_TRUSTED_CA", self.report);
@@ -103,6 +105,7 @@ impl Checker<'_> {
             dialects,
             limits,
             orders_on_ticker_channel,
+            order_streams_per_bot,
             data_dir,
             trusted_ca,
             http,

@@ -33,6 +33,8 @@ pub struct Config {
     pub limits: RegistrationLimits,
     /// `None`: on with one account, off with several.
     pub orders_on_ticker_channel: Option<bool>,
+    /// A stream of order updates for each bot, besides that of the account.
+    pub order_streams_per_bot: bool,
     pub data_dir: PathBuf,
     /// Trusted instead of the public roots when an exchange is reached by TLS.
     pub trusted_ca: Option<PathBuf>,

@@ -23,6 +23,7 @@ impl Config {
         put(&mut limits, "total", self.limits.total as u64);
         put(&mut top, "limits", limits);
         put(&mut top, "orders_on_ticker_channel", self.orders_on_ticker_channel.map_or(Value::from("auto"), Value::from));
+        put(&mut top, "order_streams_per_bot", self.order_streams_per_bot);
         put(&mut top, "data_dir", self.data_dir.display().to_string());
         if let Some(file) = &self.trusted_ca {
             put(&mut top, "trusted_ca", file.display().to_string());

@@ -10,17 +10,17 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, TrySendError, bounded};
 use parking_lot::Mutex;
 
-use super::lanes::{OrderItem, OrderSource};
 use super::registry::Instrument;
 use crate::config::RedisSettings;
 use crate::contract::channel::{DEAD_ORDERS, DESK_GROUP, ORDERS};
-use crate::contract::{OrderSetting, write_order};
-use crate::desk::{Desk, DeskStats, HaltFile, HandOn, Outgoing, Pump, Seat, SessionOf, Sights, Stock, asset_class, start_workers};
-use crate::events::{EventBus, OrderEvent, OrderSummary, OrderUpdate};
+use crate::desk::books::Books;
+use crate::desk::ledger::Ledger;
+use crate::desk::{Desk, DeskStats, HaltFile, Outgoing, Pump, Seat, SessionOf, Sights, Stock, start_workers};
+use crate::events::EventBus;
 use crate::exchanges::Broker;
-use crate::model::{Digits, ExchangeName, Order, Symbol};
+use crate::model::{ExchangeName, Symbol};
 use crate::observe::Heartbeats;
-use crate::redis::{ControlCommand, EntryStats, StreamPlace, run_entry_reader};
+use crate::redis::{ControlCommand, EntryStats, LeaseState, StreamPlace, run_entry_reader};
 use crate::risk::Gate;
 use crate::runtime::{Stop, StopKind, Task, Threads, wall_now};
 
@@ -47,6 +47,8 @@ pub struct Employed {
     pub sights: Arc<Sights>,
     /// What an order is here that names neither type nor price.
     pub untyped_is_limit: bool,
+    /// Whether orders may be placed: an account that nobody configured for it is only listened to.
+    pub takes_orders: bool,
     pub gate: Gate,
     /// Ends the threads of the broker.
     pub stop: Stop,
@@ -58,7 +60,8 @@ pub struct Surroundings<'a> {
     pub threads: &'a Threads,
     pub redis: Arc<RedisSettings>,
     pub control: Sender<ControlCommand>,
-    pub order_lane: Sender<OrderItem>,
+    pub ledger: Arc<Ledger>,
+    pub lease: Arc<LeaseState>,
     pub heartbeats: &'a Heartbeats,
     pub halts: Arc<HaltFile>,
 }
@@ -117,36 +120,22 @@ impl OrderSide {
     /// When the system refuses a thread.
     pub fn start(employed: Vec<Employed>, bus: &EventBus, around: Surroundings<'_>) -> io::Result<(OrderSide, Stock)> {
         let (mut seats, mut behind) = (Vec::new(), Vec::new());
-        for Employed { broker, account_name, prices, session_of, sights, untyped_is_limit, gate, stop, tasks } in employed {
-            seats.push(Arc::new(Seat::new(broker, account_name, prices, session_of, sights, untyped_is_limit, gate)));
+        for Employed { broker, account_name, prices, session_of, sights, untyped_is_limit, takes_orders, gate, stop, tasks } in employed {
+            seats.push(Arc::new(Seat::new(broker, account_name, prices, session_of, sights, untyped_is_limit, takes_orders, gate)));
             behind.push((stop, tasks));
         }
         let (sender, wishes) = bounded(WISHES);
         let wish = Arc::new(Wishes { sender, lately: Mutex::default() });
         let (early, late) = (Stop::new()?, Stop::new()?);
-        let names: HashMap<_, _> = seats.iter().map(|seat| (seat.of.clone(), Arc::<str>::from(seat.account_name.as_str()))).collect();
-        let lane = around.order_lane;
-        let hand_on: HandOn = Box::new(move |update| {
-            let account = names.get(&update.of).cloned().unwrap_or_else(|| update.of.account.as_str().into());
-            // The lane's end means a shutdown: nobody is left to be told.
-            let _ = lane.send(OrderItem {
-                source: OrderSource::Desk,
-                account_id: update.of.account.as_str().into(),
-                received: wall_now(),
-                event: order_event(update, account),
-            });
-        });
+        let ledger = around.ledger;
         let heartbeat = around.heartbeats.register("desk-events");
-        let pump = Pump { bus: bus.clone(), seats: seats.clone(), hand_on, token: late.token(), heartbeat };
+        let pump = Pump { bus: bus.clone(), seats: seats.clone(), ledger: Arc::clone(&ledger), token: late.token(), heartbeat };
         // Heard from before anything is counted: an update in between is counted twice the same, never missed.
         let subscription = Pump::subscribe(bus);
         let pump = around.threads.spawn("desk-events", move || pump.run(subscription))?;
-        for seat in &seats {
-            // Tried again each second by the thread that counts; nothing passes before it has worked.
-            if let Err(error) = seat.enlist() {
-                log::error!("broker {}: {error}", seat.of.broker);
-            }
-        }
+        let heartbeat = around.heartbeats.register("desk-books");
+        let books = Books { seats: seats.clone(), ledger: Arc::clone(&ledger), clock: wall_now, token: early.token(), heartbeat };
+        let books = around.threads.spawn("desk-books", move || books.run())?;
         let wanting = Arc::clone(&wish);
         let want = Box::new(move |exchange: &ExchangeName, symbol: &Symbol| wanting.want(exchange, symbol));
         let desk = Arc::new(Desk::new(seats.clone(), bus.clone(), want, Arc::clone(&around.halts), wall_now));
@@ -154,13 +143,14 @@ impl OrderSide {
         let (inbox, entries) = bounded(COMMANDS);
         let (done, finished) = bounded(DONE);
         let out = Outgoing { control: around.control, done, stats: Arc::clone(&stats) };
-        let mut workers = start_workers(around.threads, &desk, entries, &out, &early.token(), around.heartbeats.register("desk"))?;
+        let mut workers = vec![books];
+        workers.extend(start_workers(around.threads, &desk, entries, &out, &early.token(), around.heartbeats.register("desk"))?);
         let place = StreamPlace { key: ORDERS, group: DESK_GROUP, consumer: "desk", field: "command", kept: KEPT, dead: DEAD_ORDERS };
-        let (redis, token) = (around.redis, early.token());
+        let (redis, token, lease) = (around.redis, early.token(), around.lease);
         workers.push(
             around
                 .threads
-                .spawn("redis-commands", move || run_entry_reader(redis, place, inbox, finished, Box::new(|| true), token, Arc::new(EntryStats::default())))?,
+                .spawn("redis-commands", move || run_entry_reader(redis, place, inbox, finished, Box::new(move || lease.is_held()), token, Arc::new(EntryStats::default())))?,
         );
         let stock = Stock::new(&seats, around.halts, stats, bus.clone());
         let side = OrderSide { seats, wishes, wish, early, late, workers, pump: Some(pump), threads: around.threads.clone(), desk, switch: None, behind };
@@ -226,34 +216,6 @@ impl OrderSide {
                 log::error!("{failure}");
             }
         }
-    }
-}
-
-/// An update in the form that goes to the bots.
-fn order_event(update: &OrderUpdate, account: Arc<str>) -> OrderEvent {
-    let order: &Order = &update.order;
-    let digits = |value| Digits::from_decimal(value);
-    let fill = update.fill.as_ref();
-    let quoted = |text: &str| serde_json::Value::from(text).to_string().into_boxed_str();
-    OrderEvent {
-        account,
-        event: update.change.as_str().to_owned(),
-        execution_id: update.execution_id.as_ref().map(ToString::to_string),
-        price: fill.and_then(|fill| digits(fill.price)),
-        qty: fill.and_then(|fill| digits(fill.quantity)),
-        position_qty: fill.and_then(|fill| digits(fill.position)),
-        timestamp: Some(update.at.to_string()),
-        order: OrderSummary {
-            id: order.id.to_string(),
-            client_order_id: Some(order.request.client_order_id.to_string()),
-            symbol: order.request.symbol.to_string(),
-            status: order.status.to_string(),
-            side: Some(order.request.side.as_str().to_owned()),
-            filled_qty: digits(order.filled),
-            filled_avg_price: order.average_price().and_then(digits),
-        },
-        order_json: write_order(order, OrderSetting::plain("", asset_class(&order.request.symbol))).into_boxed_str(),
-        extra: update.reason.iter().map(|reason| ("reason".to_owned(), quoted(reason))).collect(),
     }
 }
 

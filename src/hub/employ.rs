@@ -10,11 +10,13 @@ use std::time::Duration;
 
 use crossbeam_channel::select;
 
+use super::accounts::Identities;
 use super::brokers::Employed;
 use crate::calendar::Calendar;
-use crate::config::{BrokerSettings, Config, DefaultOrderType, PaperSettings as PaperWords, Slippage as SlippageWords, VenueSettings};
+use crate::config::{Account, BrokerSettings, Config, DefaultOrderType, Environment, PaperSettings as PaperWords, Slippage as SlippageWords, VenueSettings};
 use crate::desk::{SessionOf, Sights};
 use crate::events::{Event, EventBus, Subscription, Topics};
+use crate::exchanges::alpaca::{AlpacaBroker, AlpacaSettings, RestSettings};
 use crate::exchanges::factory::{FactoryError, Registry};
 use crate::exchanges::paper::broker::{PaperBroker, PaperSettings, Slippage};
 use crate::exchanges::paper::models::{FillRules, Latency, MarketImpact};
@@ -28,11 +30,20 @@ const PRICES: usize = 8_192;
 const LOOK_AT_CLOCK: Duration = Duration::from_secs(1);
 
 /// What constructors need beside the settings, and where they leave what has to be ended.
-struct Workplace<'a> {
+pub struct Workplace<'a> {
     config: &'a Config,
     bus: &'a EventBus,
     threads: &'a Threads,
+    identities: &'a Identities,
+    tls: &'a ureq::tls::TlsConfig,
     behind: RefCell<HashMap<ExchangeName, Behind>>,
+    streams: RefCell<Vec<(Account, Arc<AlpacaBroker>)>>,
+}
+
+impl<'a> Workplace<'a> {
+    pub fn new(config: &'a Config, bus: &'a EventBus, threads: &'a Threads, identities: &'a Identities, tls: &'a ureq::tls::TlsConfig) -> Workplace<'a> {
+        Workplace { config, bus, threads, identities, tls, behind: RefCell::default(), streams: RefCell::default() }
+    }
 }
 
 /// What runs behind a broker.
@@ -43,24 +54,118 @@ struct Behind {
     tasks: Vec<Task<()>>,
 }
 
-/// Every broker that is configured and enabled, its threads running, not yet connected.
+/// Every broker, and the accounts whose order streams tell some of them.
+type Staff = (Vec<Employed>, Vec<(Account, Arc<AlpacaBroker>)>);
+
+/// Every broker that is configured and enabled, and one for each account that no file names, which is only listened to; their
+/// threads running, not yet connected.
 ///
 /// # Errors
 /// When one of them cannot be had: a bot that names it must not be served by another.
-pub fn employ(config: &Config, bus: &EventBus, threads: &Threads) -> Result<Vec<Employed>, FactoryError> {
-    let workplace = Workplace { config, bus, threads, behind: RefCell::default() };
-    let registry: Registry<Workplace<'_>> = Registry::new().with("paper", paper);
-    let mut brokers = registry.create_all(&config.brokers, &workplace)?;
-    let mut behind = workplace.behind.into_inner();
+pub fn employ(place: &Workplace<'_>) -> Result<Staff, FactoryError> {
+    let config = place.config;
+    let registry: Registry<Workplace<'_>> = Registry::new().with("paper", paper).with("alpaca", alpaca);
+    // An account that the venue refuses is left out, said already.
+    let settings: Vec<BrokerSettings> = config.brokers.iter().filter(|settings| is_known(settings, place.identities)).cloned().collect();
+    let mut brokers = registry.create_all(&settings, place)?;
+    let mut behind = std::mem::take(&mut *place.behind.borrow_mut());
     // In the order of the configuration: the first is the default.
-    let employed = config.brokers.iter().filter_map(|settings| {
+    let employed = settings.iter().filter_map(|settings| {
         let (broker, Behind { session_of, sights, stop, tasks }) = (brokers.remove(&settings.name)?, behind.remove(&settings.name)?);
         let gate = Gate::new(settings.limits.clone(), settings.bot_limits.clone()).for_account(broker.of());
         let prices = prices_of(settings, config);
         let untyped_is_limit = settings.default_order_type == DefaultOrderType::Limit;
-        Some(Employed { broker, account_name: settings.name.to_string(), prices, session_of, sights, untyped_is_limit, gate, stop, tasks })
+        let account_name = account_name(settings);
+        Some(Employed { broker, account_name, prices, session_of, sights, untyped_is_limit, takes_orders: true, gate, stop, tasks })
     });
-    Ok(employed.collect())
+    let mut employed: Vec<Employed> = employed.collect();
+    let named: Vec<Arc<str>> = place.streams.borrow().iter().map(|(account, _)| Arc::clone(&account.name)).collect();
+    for account in config.accounts.iter().filter(|account| !named.contains(&account.name)) {
+        employed.extend(listened_to(account, place));
+    }
+    Ok((employed, std::mem::take(&mut *place.streams.borrow_mut())))
+}
+
+fn is_known(settings: &BrokerSettings, identities: &Identities) -> bool {
+    if let VenueSettings::Alpaca(words) = &settings.venue { identities.contains_key(&words.account.name) } else { true }
+}
+
+/// Bots name an account of broker.yaml by its name there, and any other by that of its broker.
+fn account_name(settings: &BrokerSettings) -> String {
+    if let VenueSettings::Alpaca(words) = &settings.venue { words.account.name.to_string() } else { settings.name.to_string() }
+}
+
+/// An account whose order updates are told, and that takes no orders.
+fn listened_to(account: &Account, place: &Workplace<'_>) -> Option<Employed> {
+    let (broker, Behind { session_of, sights, stop, tasks }) = at_alpaca(&place.config.default_exchange, account, place)
+        .inspect_err(|error| log::error!("account {}: {error}", account.name))
+        .ok()??;
+    let gate = Gate::default().for_account(broker.of());
+    let prices = place.config.default_exchange.clone();
+    Some(Employed {
+        broker,
+        account_name: account.name.to_string(),
+        prices,
+        session_of,
+        sights,
+        untyped_is_limit: true,
+        takes_orders: false,
+        gate,
+        stop,
+        tasks,
+    })
+}
+
+fn alpaca(settings: &BrokerSettings, place: &Workplace<'_>) -> Result<Arc<dyn Broker>, BrokerError> {
+    let refused = |cause: &str| BrokerError::Unavailable { broker: settings.name.to_string(), cause: cause.to_owned() };
+    let VenueSettings::Alpaca(words) = &settings.venue else { return Err(refused("these are no settings of an account at Alpaca")) };
+    let (broker, behind) = at_alpaca(&settings.name, &words.account, place)?.ok_or_else(|| refused("the venue does not know the account"))?;
+    place.behind.borrow_mut().insert(settings.name.clone(), behind);
+    Ok(broker)
+}
+
+/// The broker of one account; `None` for an account that the venue refuses.
+fn at_alpaca(name: &ExchangeName, account: &Account, place: &Workplace<'_>) -> Result<Option<(Arc<dyn Broker>, Behind)>, BrokerError> {
+    let Some(id) = place.identities.get(&account.name) else { return Ok(None) };
+    let rest = RestSettings {
+        broker: name.to_string(),
+        api: account.api.clone(),
+        data: Some(place.config.market_data.rest.clone()),
+        key_id: account.key_id.clone(),
+        secret_key: account.secret_key.clone(),
+        tls: place.tls.clone(),
+    };
+    let settings =
+        AlpacaSettings { name: name.clone(), account_name: Arc::clone(&account.name), account: id.clone(), live: account.environment == Environment::Live, rest };
+    let broker = Arc::new(AlpacaBroker::new(settings, place.bus.clone()));
+    let hours = hours(place.config);
+    let closing = Arc::clone(&broker);
+    let start = || -> io::Result<Behind> {
+        let stop = Stop::new()?;
+        stop.token().on_shutdown(move || closing.close());
+        let sights = Arc::new(Sights::default());
+        let heard = place.bus.subscribe(Topics::MARKET, PRICES);
+        let feed = Feed { broker: None, sights: Arc::clone(&sights), prices: place.config.default_exchange.clone(), hours: hours.clone(), heard };
+        let token = stop.token();
+        let prices = place.threads.spawn(&format!("{}-prices", account.name), move || feed.run(&token))?;
+        Ok(Behind { session_of: session_of(hours), sights, stop, tasks: vec![prices] })
+    };
+    let behind = start().map_err(|error| no_threads(name, &error))?;
+    place.streams.borrow_mut().push((account.clone(), Arc::clone(&broker)));
+    Ok(Some((broker, behind)))
+}
+
+fn no_threads(name: &ExchangeName, error: &io::Error) -> BrokerError {
+    BrokerError::Unavailable { broker: name.to_string(), cause: format!("{error}; the process has no threads or files left") }
+}
+
+/// Invented prices never sleep.
+fn hours(config: &Config) -> Hours {
+    if config.sim.is_some() { Hours::Always } else { Hours::Calendar(Arc::new(Calendar::us_equities())) }
+}
+
+fn session_of(hours: Hours) -> SessionOf {
+    Box::new(move |symbol, at| if symbol.is_pair() { MarketSession::Regular } else { hours.session_at(at) })
 }
 
 fn prices_of(settings: &BrokerSettings, config: &Config) -> ExchangeName {
@@ -73,22 +178,19 @@ fn paper(settings: &BrokerSettings, place: &Workplace<'_>) -> Result<Arc<dyn Bro
     let VenueSettings::Paper(words) = &settings.venue else { return Err(refused("these are no settings of a paper account".to_owned())) };
     let account: AccountId = format!("{name}-1").parse().map_err(|error: IdError| refused(error.to_string()))?;
     let broker = Arc::new(PaperBroker::new(paper_settings(name.clone(), account, words, place.config), place.bus.clone(), Arc::new(wall_now)));
-    // Invented prices never sleep.
-    let hours = if place.config.sim.is_some() { Hours::Always } else { Hours::Calendar(Arc::new(Calendar::us_equities())) };
+    let hours = hours(place.config);
     let start = || -> io::Result<Behind> {
         let stop = Stop::new()?;
         let (driven, token) = (Arc::clone(&broker), stop.token());
         let time = place.threads.spawn(&format!("{name}-time"), move || driven.run(&token))?;
         let heard = place.bus.subscribe(Topics::MARKET, PRICES);
         let sights = Arc::new(Sights::default());
-        let feed = Feed { broker: Arc::clone(&broker), sights: Arc::clone(&sights), prices: words.prices.clone(), hours: hours.clone(), heard };
+        let feed = Feed { broker: Some(Arc::clone(&broker)), sights: Arc::clone(&sights), prices: words.prices.clone(), hours: hours.clone(), heard };
         let token = stop.token();
         let prices = place.threads.spawn(&format!("{name}-prices"), move || feed.run(&token))?;
-        let hours = hours.clone();
-        let session_of: SessionOf = Box::new(move |symbol, at| if symbol.is_pair() { MarketSession::Regular } else { hours.session_at(at) });
-        Ok(Behind { session_of, sights, stop, tasks: vec![time, prices] })
+        Ok(Behind { session_of: session_of(hours.clone()), sights, stop, tasks: vec![time, prices] })
     };
-    let behind = start().map_err(|error| refused(format!("{error}; the process has no threads or files left")))?;
+    let behind = start().map_err(|error| no_threads(&name, &error))?;
     place.behind.borrow_mut().insert(name.clone(), behind);
     Ok(broker)
 }
@@ -132,9 +234,9 @@ impl Hours {
     }
 }
 
-/// The thread that shows a paper account its market.
+/// The thread that shows the desk the market of a broker, and a paper account first.
 struct Feed {
-    broker: Arc<PaperBroker>,
+    broker: Option<Arc<PaperBroker>>,
     sights: Arc<Sights>,
     prices: ExchangeName,
     hours: Hours,
@@ -148,13 +250,17 @@ impl Feed {
             let current = self.hours.session_at(wall_now());
             if session != Some(current) {
                 session = Some(current);
-                self.broker.set_session(current);
+                if let Some(broker) = &self.broker {
+                    broker.set_session(current);
+                }
             }
             select! {
                 recv(self.heard.values) -> event => match event {
                     Ok(Event::Market(shown)) if shown.exchange == self.prices => {
                         // The broker first: whoever waits for a price may then trade on it.
-                        self.broker.see(&shown);
+                        if let Some(broker) = &self.broker {
+                            broker.see(&shown);
+                        }
                         self.sights.see(&shown, wall_now());
                     }
                     Ok(_) => {}

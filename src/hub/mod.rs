@@ -7,8 +7,8 @@ mod appender;
 mod brokers;
 mod employ;
 mod lanes;
-mod order_handler;
-mod orders;
+mod order_room;
+mod order_sink;
 mod pace;
 mod pages;
 mod pressure;
@@ -27,7 +27,6 @@ mod tap;
 
 pub use appender::{Appender, AppenderSettings, AppenderStats, Keeper, run_appender, run_keeper};
 pub use lanes::{PriceBatch, PriceItem, PriceLane, PriceLaneEntry, PriceSink, price_lane};
-pub use orders::{OrderPublication, OrderQueue, OrderRules, handle_order_update};
 pub use pace::CyclePace;
 pub use prices::{Outbox, PriceBook, PriceCounts, StreamId, handle_price_update};
 pub use producer::Sink;

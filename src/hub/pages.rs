@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use parking_lot::Mutex;
 
-use super::order_handler::OrderStats;
+use super::appender::AppenderStats;
 use super::price_handler::PriceStats;
 use super::registrar::RegistrarStats;
 use super::stream::StreamBoard;
@@ -23,10 +23,9 @@ pub struct Showcase {
     pub ready: Mutex<Result<(), String>>,
     pub live: AtomicBool,
     pub prices: Arc<PriceStats>,
-    pub orders: Arc<OrderStats>,
+    pub orders: Arc<AppenderStats>,
     pub registrar: Arc<RegistrarStats>,
     pub price_outlet: Arc<OutletStats>,
-    pub order_outlet: Arc<OutletStats>,
     pub subscriber: Arc<SubscriberStats>,
     pub control: Arc<ControlStats>,
     pub log: Option<LogHandle>,
@@ -64,14 +63,19 @@ impl Showcase {
     }
 
     fn write_redis(&self, page: &mut Exposition) {
-        for (role, stats) in [("prices", &self.price_outlet), ("orders", &self.order_outlet)] {
+        let (stats, connection) = (&self.price_outlet, [("connection", "prices")]);
+        page.counter("broker_redis_commands_total", "Commands sent.", &connection, stats.commands.get());
+        page.counter("broker_redis_bytes_total", "Bytes sent.", &connection, stats.bytes.get());
+        let orders = &self.orders.redis;
+        for (role, up, connects, losses, errors) in [
+            ("prices", &stats.up, &stats.connects, &stats.losses, &stats.errors),
+            ("orders", &orders.up, &orders.connects, &orders.losses, &orders.errors),
+        ] {
             let connection = [("connection", role)];
-            page.gauge("broker_redis_up", "Whether the connection stands.", &connection, stats.up.get() as f64);
-            page.counter("broker_redis_connects_total", "Connections made.", &connection, stats.connects.get());
-            page.counter("broker_redis_losses_total", "Connections lost.", &connection, stats.losses.get());
-            page.counter("broker_redis_commands_total", "Commands sent.", &connection, stats.commands.get());
-            page.counter("broker_redis_bytes_total", "Bytes sent.", &connection, stats.bytes.get());
-            page.counter("broker_redis_errors_total", "Commands refused by Redis.", &connection, stats.errors.get());
+            page.gauge("broker_redis_up", "Whether the connection stands.", &connection, up.get() as f64);
+            page.counter("broker_redis_connects_total", "Connections made.", &connection, connects.get());
+            page.counter("broker_redis_losses_total", "Connections lost.", &connection, losses.get());
+            page.counter("broker_redis_errors_total", "Commands refused by Redis.", &connection, errors.get());
         }
         for (role, up) in [("registrations", &self.subscriber.up), ("control", &self.control.up)] {
             page.gauge("broker_redis_up", "Whether the connection stands.", &[("connection", role)], up.get() as f64);
@@ -91,8 +95,8 @@ impl Showcase {
             ("broker_prices_snapshots_total", "Last values written.", &prices.snapshots),
             ("broker_prices_errors_total", "Publications refused by Redis.", &prices.errors),
             ("broker_orders_received_total", "Order updates received.", &orders.received),
-            ("broker_orders_published_total", "Order updates confirmed by Redis.", &orders.published),
-            ("broker_orders_errors_total", "Order publications refused by Redis.", &orders.errors),
+            ("broker_orders_published_total", "Order updates confirmed by Redis.", &orders.appended),
+            ("broker_orders_errors_total", "What the journal would not give.", &orders.errors),
             ("broker_registration_messages_total", "Registration messages read.", &registrar.messages),
             ("broker_registration_accepted_total", "Symbols accepted.", &registrar.accepted),
             ("broker_registration_refused_total", "Symbols refused.", &registrar.refused),
@@ -102,7 +106,7 @@ impl Showcase {
         for (name, help, counter) in counters {
             page.counter(name, help, &[], counter.get());
         }
-        page.gauge("broker_orders_waiting", "Order updates not yet confirmed by Redis.", &[], orders.waiting.load(Ordering::Relaxed) as f64);
+        page.gauge("broker_orders_waiting", "Order updates not yet confirmed by Redis.", &[], orders.waiting.get() as f64);
     }
 }
 

@@ -78,7 +78,7 @@ impl Reporter {
 
     fn redis_up(&self) -> (bool, bool, bool, bool) {
         let show = &self.showcase;
-        (show.price_outlet.up.get() > 0, show.order_outlet.up.get() > 0, show.subscriber.up.get() > 0, show.control.up.get() > 0)
+        (show.price_outlet.up.get() > 0, show.orders.redis.up.get() > 0, show.subscriber.up.get() > 0, show.control.up.get() > 0)
     }
 
     fn stock(&self, state: ServiceState, health: &Health, registry: &Registry, brokers: Vec<BrokerStatus>) -> StatusReport {
@@ -114,7 +114,7 @@ impl Reporter {
             registrations: registry.registrations(),
             brokers,
             halts: self.showcase.desk.get().map(|stock| stock.halts()).unwrap_or_default(),
-            orders: OrdersStatus { last_seq: self.showcase.orders.received.get(), waiting: self.showcase.orders.waiting.load(Ordering::Relaxed) },
+            orders: OrdersStatus { last_seq: self.showcase.orders.received.get(), waiting: u64::try_from(self.showcase.orders.waiting.get()).unwrap_or(0) },
         }
     }
 

@@ -175,6 +175,7 @@ pub fn configuration(redis_port: u16, sim: &Sim, data_dir: &Path) -> Config {
         dialects: DialectRule::Auto,
         limits: RegistrationLimits { per_bot: 5_000, total: 20_000 },
         orders_on_ticker_channel: None,
+        order_streams_per_bot: false,
         data_dir: data_dir.to_owned(),
         trusted_ca: None,
         http: None,

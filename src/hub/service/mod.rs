@@ -17,15 +17,14 @@ use parking_lot::Mutex;
 use self::supervisor::Listeners;
 use crate::config::{Config, DialectRule};
 use crate::contract::channel::{BROKER_REGISTRATION_TYPED, LOGS};
-use crate::contract::{BROKER_REGISTRATION, StreamType, public_name};
+use crate::contract::{BROKER_REGISTRATION, public_name};
 use crate::desk::HaltFileError;
 use crate::events::EventBus;
 use crate::exchanges::factory::FactoryError;
-use crate::hub::accounts::{AccountMemory, rest_tls};
+use crate::hub::accounts::{Identities, rest_tls};
 use crate::hub::brokers::OrderSide;
-use crate::hub::lanes::{ORDER_LANE, OrderItem, PriceLaneEntry, price_lane};
-use crate::hub::order_handler::{OrderHandler, OrderStats};
-use crate::hub::orders::{OrderQueue, OrderRules};
+use crate::hub::lanes::{PriceLaneEntry, price_lane};
+use crate::hub::order_room::OrderRoom;
 use crate::hub::pace::CyclePace;
 use crate::hub::pages::Showcase;
 use crate::hub::price_handler::{PriceControl, PriceHandler, PriceStats};
@@ -38,11 +37,12 @@ use crate::hub::stream::StreamBoard;
 use crate::hub::streams::{self, STOCKS, Workshop};
 use crate::hub::symbols::SymbolTable;
 use crate::hub::tap::MarketTap;
+use crate::journal::JournalError;
 use crate::model::{Dialect, FeedSet};
 use crate::net::{DialLimits, Dialer, TlsError, client_config};
 use crate::observe::{Heartbeat, Heartbeats, HttpServer, LogHandle, Notifier, Pages};
 use crate::redis::{ControlCommand, ControlEvent, ControlStats, Inbound, Outlet, OutletStats, RedisError, SubscriberStats, run_control, run_subscriber};
-use crate::runtime::{ServiceState, Stop, StopKind, Task, ThreadExit, Threads, wall_now};
+use crate::runtime::{LockError, ServiceState, Stop, StopKind, Task, ThreadExit, Threads, wall_now};
 
 /// Registration messages that wait for the supervisor; the subscriber waits when it is full, then drops and counts.
 const INBOUND: usize = 4_096;
@@ -76,6 +76,10 @@ pub enum HubError {
     Brokers(#[from] FactoryError),
     #[error(transparent)]
     Halts(#[from] HaltFileError),
+    #[error(transparent)]
+    Journal(#[from] JournalError),
+    #[error(transparent)]
+    Lock(LockError),
     #[error("this Redis is served by {who}; stop that broker, or give this one another Redis or another database of it")]
     AnotherBroker { who: String },
     #[error("thread {0} panicked: {1}; state is recovered at the next start")]
@@ -88,6 +92,15 @@ pub struct HubOptions {
     pub pace: CyclePace,
     pub log: Option<LogHandle>,
     pub notifier: Notifier,
+}
+
+impl From<LockError> for HubError {
+    fn from(error: LockError) -> HubError {
+        match error {
+            LockError::Held { path, by } => HubError::AnotherBroker { who: format!("{by}, which holds {}", path.display()) },
+            LockError::Io { .. } => HubError::Lock(error),
+        }
+    }
 }
 
 impl Default for HubOptions {
@@ -152,9 +165,7 @@ pub struct AlpacaBroker {
     hint: Sender<()>,
     /// Kept only until the shutdown: the lanes end when these and all sinks are gone.
     price_lane: Option<PriceLaneEntry>,
-    order_lane: Option<Sender<OrderItem>>,
     price_task: Option<Task<()>>,
-    order_task: Option<Task<usize>>,
     subscriber_task: Option<Task<()>>,
     control_task: Option<Task<()>>,
     logs_task: Option<Task<()>>,
@@ -162,8 +173,11 @@ pub struct AlpacaBroker {
     early: Stop,
     late: Stop,
     bus: EventBus,
-    /// There while the service runs.
+    order_room: OrderRoom,
+    /// There while the service runs, from when every account's id is known.
     order_side: Option<OrderSide>,
+    /// Who we are, while somebody asks the venue.
+    identities: Option<Receiver<Identities>>,
     /// What stands under the kill switch, asked of Redis.
     kill_switch: Option<Receiver<Result<Option<String>, RedisError>>>,
     keep_prices_at: Instant,
@@ -223,19 +237,7 @@ impl AlpacaBroker {
         let handler = PriceHandler::new(lane, price_orders, book, tap, outlet, Arc::clone(&prices), heartbeats.register("handle-prices"));
         let price_task = threads.spawn("handle-prices", move || handler.run())?;
 
-        let (order_lane, order_items) = bounded(ORDER_LANE);
-        let (orders, order_outlet) = (Arc::new(OrderStats::default()), Arc::new(OutletStats::default()));
-        let on_ticker_channel = config.orders_on_ticker_channel.unwrap_or(config.accounts.len() == 1);
-        let handler = OrderHandler {
-            lane: order_items,
-            stop: early.token(),
-            rules: OrderRules { on_ticker_channel, desk_on_ticker_channel: config.orders_on_ticker_channel == Some(true), sim: config.sim.is_some() },
-            queue: OrderQueue::default(),
-            outlet: Outlet::new("orders", Arc::clone(&redis), threads.clone(), late.token(), Arc::clone(&order_outlet)),
-            stats: Arc::clone(&orders),
-            heartbeat: heartbeats.register("handle-orders"),
-        };
-        let order_task = threads.spawn("handle-orders", move || handler.run())?;
+        let order_room = OrderRoom::open(&config, &redis, &threads, &heartbeats, &hint, started)?;
 
         let registrar_stats = Arc::new(RegistrarStats::default());
         let showcase = Arc::new(Showcase {
@@ -244,10 +246,9 @@ impl AlpacaBroker {
             ready: Mutex::new(Err("starting".to_owned())),
             live: AtomicBool::new(true),
             prices,
-            orders,
+            orders: order_room.stats(),
             registrar: Arc::clone(&registrar_stats),
             price_outlet,
-            order_outlet,
             subscriber,
             control: control_stats,
             log: options.log.clone(),
@@ -287,9 +288,7 @@ impl AlpacaBroker {
             registrar,
             hint,
             price_lane: Some(price_entry),
-            order_lane: Some(order_lane),
             price_task: Some(price_task),
-            order_task: Some(order_task),
             subscriber_task: Some(subscriber_task),
             control_task: Some(control_task),
             logs_task,
@@ -297,7 +296,9 @@ impl AlpacaBroker {
             early,
             late,
             bus,
+            order_room,
             order_side: None,
+            identities: None,
             kill_switch: None,
             keep_prices_at: Instant::now() + KEEP_PRICES_EVERY,
             pace: options.pace,
@@ -343,7 +344,7 @@ impl AlpacaBroker {
         self.registrar.hold_for_config(&symbols, feeds, &mut out);
         self.carry_out(out);
         self.set_wildcard();
-        self.start_order_side()?;
+        self.learn_accounts()?;
         self.publisher.start_update_publisher()?;
         self.due.clear();
         self.running.store(true, Ordering::Release);
@@ -361,18 +362,11 @@ impl AlpacaBroker {
             let board = streams::market_board(STOCKS, self.hint.clone());
             self.publisher.add_stream(Arc::clone(&board), self.workshop.market(STOCKS, &board, lane))?;
         }
-        if let Some(lane) = &self.order_lane {
-            let memory = Arc::new(AccountMemory::open(&self.config.data_dir));
-            for account in &self.config.accounts {
-                let board = StreamBoard::new(&streams::order_stream_name(account), StreamType::OrderUpdates, self.hint.clone());
-                self.publisher.add_stream(Arc::clone(&board), self.workshop.orders(account, &memory, &board, lane.clone()))?;
-            }
-        }
         self.show_boards();
         Ok(())
     }
 
-    fn show_boards(&self) {
+    pub(super) fn show_boards(&self) {
         *self.handle.showcase.boards.lock() = self.publisher.boards().cloned().collect();
     }
 
@@ -416,12 +410,10 @@ impl AlpacaBroker {
         }
         // With the last sender gone the handlers drain what is left and end.
         self.publisher = UpdatePublisher::new(self.threads.clone());
-        (self.price_lane, self.order_lane) = (None, None);
+        self.price_lane = None;
         let deadline = Instant::now() + STOP_HANDLERS;
         ended("handle-prices", self.price_task.take().map(|task| task.join_until(deadline)));
-        if let Some(left) = ended("handle-orders", self.order_task.take().map(|task| task.join_until(deadline))).filter(|left| *left > 0) {
-            log::error!("{left} order updates were not published: Redis did not take them");
-        }
+        self.order_room.drain(deadline);
         self.report();
         self.store_what_waits(LAST_STORE);
         self.late.stop(StopKind::Shutdown);
@@ -429,6 +421,7 @@ impl AlpacaBroker {
         ended("redis-sub", self.subscriber_task.take().map(|task| task.join_until(deadline)));
         ended("redis-control", self.control_task.take().map(|task| task.join_until(deadline)));
         ended("logs", self.logs_task.take().map(|task| task.join_until(deadline)));
+        self.order_room.close(deadline);
         ended("http", self.http.take().map(|http| http.join_within(deadline.saturating_duration_since(Instant::now()))));
         self.reporter.remove_endpoint();
         self.go(ServiceState::Stopped);

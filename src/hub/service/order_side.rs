@@ -5,33 +5,67 @@ use std::sync::Arc;
 use crossbeam_channel::bounded;
 
 use super::{AlpacaBroker, HubError};
+use crate::contract::StreamType;
 use crate::contract::channel::HALT;
 use crate::desk::HaltFile;
+use crate::exchanges::Broker;
+use crate::hub::accounts::{AccountDesk, AccountMemory, Identities, Learner};
 use crate::hub::brokers::{HELD_FOR, OrderSide, Surroundings};
-use crate::hub::employ;
+use crate::hub::employ::{Workplace, employ};
 use crate::hub::price_handler::PriceControl;
 use crate::hub::registrar::Consequences;
 use crate::hub::registry::Instrument;
+use crate::hub::stream::StreamBoard;
+use crate::hub::streams::order_stream_name;
 use crate::redis::ControlCommand;
 use crate::runtime::wall_now;
 
 impl AlpacaBroker {
-    /// The desk and its brokers; a service without any takes no orders.
-    pub(super) fn start_order_side(&mut self) -> Result<(), HubError> {
-        let employed = employ::employ(&self.config, &self.bus, &self.threads)?;
-        let Some(order_lane) = self.order_lane.clone().filter(|_| !employed.is_empty()) else { return Ok(()) };
+    /// Starts the order side as soon as it is known who we are: at once where that is remembered.
+    pub(super) fn learn_accounts(&mut self) -> Result<(), HubError> {
+        let memory = Arc::new(AccountMemory::open(&self.config.data_dir));
+        let tls = &self.workshop.rest_tls;
+        let accounts = self.config.accounts.iter().map(|account| AccountDesk::new(account.clone(), Arc::clone(&memory), tls.clone())).collect();
+        let (told, identities) = bounded(1);
+        let learner = Learner { accounts, token: self.early.token(), told };
+        if let Some(known) = learner.known() {
+            return self.start_order_side(&known);
+        }
+        self.identities = Some(identities);
+        self.threads.spawn("accounts", move || learner.run())?;
+        Ok(())
+    }
+
+    /// The desk, its brokers, and the order streams that tell them.
+    pub(super) fn start_order_side(&mut self, identities: &Identities) -> Result<(), HubError> {
+        self.identities = None;
+        let place = Workplace::new(&self.config, &self.bus, &self.threads, identities, &self.workshop.rest_tls);
+        let (employed, streams) = employ(&place)?;
+        *self.order_room.at_exchange.write() = streams.iter().map(|(_, broker)| broker.of().account).collect();
         let around = Surroundings {
             threads: &self.threads,
             redis: Arc::new(self.config.redis.clone()),
             control: self.control.clone(),
-            order_lane,
+            ledger: Arc::clone(&self.order_room.ledger),
+            lease: Arc::clone(&self.order_room.lease),
             heartbeats: &self.heartbeats,
             halts: Arc::new(HaltFile::open(self.config.data_dir.join("halts.json"))?),
         };
         let (side, stock) = OrderSide::start(employed, &self.bus, around)?;
         self.order_side = Some(side);
         let _ = self.handle.showcase.desk.set(stock);
+        for (account, broker) in streams {
+            let board = StreamBoard::new(&order_stream_name(&account), StreamType::OrderUpdates, self.hint.clone());
+            let make = self.workshop.orders(&account, &broker, &self.bus, &board);
+            self.publisher.add_stream(board, make)?;
+        }
+        self.show_boards();
         Ok(())
+    }
+
+    /// Another broker serves this Redis: then we must not.
+    pub(super) fn look_for_others(&self) -> Result<(), HubError> {
+        self.order_room.another_broker().map_or(Ok(()), |who| Err(HubError::AnotherBroker { who }))
     }
 
     /// Somebody trades this symbol: its prices go to the desk as well.

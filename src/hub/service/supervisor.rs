@@ -36,22 +36,27 @@ impl AlpacaBroker {
     /// The supervisor's loop: one `select!`, then whatever has become due.
     pub(super) fn serve(&mut self) -> Result<(), HubError> {
         let seconds = tick(SECOND);
-        let (nothing_loading, nothing_counted, nothing_wished) = (never(), never(), never());
+        let (nothing_loading, nothing_counted, nothing_wished, nobody) = (never(), never(), never(), never());
         loop {
             self.heartbeat.beat();
             let loading = self.loading.clone();
             let listeners = self.listeners.as_ref().map(|listeners| listeners.answer.clone());
             let wishes = self.order_side.as_ref().map(|side| side.wishes().clone());
+            let identities = self.identities.clone();
             let patience = self.cycle_at.map_or(SECOND, |at| at.saturating_duration_since(Instant::now()));
             select! {
                 recv(self.stop_requests) -> _ => return Ok(()),
                 recv(self.exits) -> exit => if let Ok(exit) = exit { self.thread_exited(&exit)? },
                 recv(self.inbound) -> inbound => if let Ok(inbound) = inbound { self.hear(inbound) },
                 recv(self.control_events) -> event => if let Ok(event) = event { self.control_event(event) },
-                recv(self.hints) -> _ => self.look_at_streams(),
+                recv(self.hints) -> _ => {
+                    self.look_for_others()?;
+                    self.look_at_streams();
+                }
                 recv(loading.as_ref().unwrap_or(&nothing_loading)) -> fields => self.registrations_loaded(fields.ok()),
                 recv(listeners.as_ref().unwrap_or(&nothing_counted)) -> answer => self.listeners_counted(answer.ok().and_then(Result::ok)),
                 recv(wishes.as_ref().unwrap_or(&nothing_wished)) -> wish => if let Ok(instrument) = wish { self.hold_for_desk(instrument) },
+                recv(identities.as_ref().unwrap_or(&nobody)) -> identities => if let Ok(identities) = identities { self.start_order_side(&identities)? },
                 recv(seconds) -> _ => self.second_passed()?,
                 default(patience) => {}
             }
@@ -254,6 +259,7 @@ impl AlpacaBroker {
         }
         self.ask_about_listeners();
         self.look_at_kill_switch();
+        self.look_for_others()?;
         if let Some(side) = self.order_side.as_ref().filter(|_| Instant::now() >= self.keep_prices_at) {
             self.keep_prices_at = Instant::now() + KEEP_PRICES_EVERY;
             side.keep_prices();
