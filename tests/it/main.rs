@@ -4,6 +4,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+/// The account at Alpaca, on the built-in exchange.
+mod alpaca_broker;
 /// The REST client of Alpaca and the built-in exchange.
 mod alpaca_rest;
 /// Nonsense from the exchange and from bots.

@@ -45,6 +45,11 @@ pub trait Venue {
     fn arrived(&self) -> u64;
     /// The broker ends and another one takes its place.
     fn restart(&mut self);
+    /// Whether the venue keeps books of gains: tells those taken, every change of a position, and the position with
+    /// executions that are read back.
+    fn tells_gains(&self) -> bool {
+        true
+    }
 }
 
 /// The paper broker with its file, and a clock that only the test moves.

@@ -31,6 +31,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use alpaca_broker::exchanges::Capabilities;
 
+use crate::support::alpaca::AlpacaVenue;
 use crate::support::brokers::{PaperVenue, Venue};
 use stage::Stage;
 
@@ -130,4 +131,9 @@ fn a_paper_account_with_credit_plays_every_card() {
             settings.regulatory_fees = true;
         }))
     });
+}
+
+#[test]
+fn alpaca_plays_every_card_on_the_built_in_exchange() {
+    play_all(|| Box::new(AlpacaVenue::new()));
 }
