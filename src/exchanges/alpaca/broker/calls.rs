@@ -19,8 +19,12 @@ impl AlpacaBroker {
 
     fn send_order(&self, request: &OrderRequest) -> Result<Order, BrokerError> {
         self.capabilities.check(request)?;
-        let page = self.ask(Verb::Post, "/v2/orders", Some(write_order(request)), Urgency::Order)?;
-        self.taken(&page)
+        match self.ask(Verb::Post, "/v2/orders", Some(write_order(request)), Urgency::Order) {
+            Ok(page) => self.taken(&page),
+            // A new order names no other: what is not known is what it is for.
+            Err(BrokerError::UnknownOrder(_)) => Err(BrokerError::Rejected { code: None, reason: format!("{} is not known", request.symbol) }),
+            Err(error) => Err(error),
+        }
     }
 
     fn change(&self, key: &OrderKey, change: &Modification) -> Result<Order, BrokerError> {

@@ -16,6 +16,9 @@ use crate::model::Timestamp;
 impl AlpacaBroker {
     pub(super) fn read_history(&self, since: Timestamp, until: Timestamp) -> Result<Option<Vec<OrderUpdate>>, BrokerError> {
         self.check_open()?;
+        if until <= since {
+            return Ok(Some(Vec::new()));
+        }
         if self.no_history.lock().get(Instant::now()).is_some() {
             return Ok(None);
         }
@@ -25,7 +28,7 @@ impl AlpacaBroker {
             Err(error @ (BrokerError::RateLimited { .. } | BrokerError::NotConnected { .. })) => Err(error),
             Err(error) => {
                 // A venue that is away says so again when it is asked for lists.
-                if !matches!(error, BrokerError::Unavailable { .. }) {
+                if is_lasting(&error) {
                     self.no_history.lock().put((), Instant::now());
                 }
                 log::info!("{} tells no history of events: {error}", self.of.broker);
@@ -45,5 +48,14 @@ impl AlpacaBroker {
         };
         let heard = |json: &str| read(json).inspect_err(|error| log::warn!("{}: a past event is left out: {error}", self.of.broker)).ok();
         events.filter_map(heard).collect()
+    }
+}
+
+/// The host has no history, or not for us: another answer is not to be had soon.
+fn is_lasting(error: &BrokerError) -> bool {
+    match error {
+        BrokerError::UnknownOrder(_) | BrokerError::Unauthorised { .. } | BrokerError::Unsupported { .. } => true,
+        BrokerError::Rejected { code: Some(code), .. } => code.starts_with("403") || code.starts_with("404"),
+        _ => false,
     }
 }

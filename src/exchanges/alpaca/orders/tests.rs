@@ -196,7 +196,7 @@ fn the_documented_activity_is_an_execution() {
     let read = read_executions(page).unwrap();
     let first = read[0].1.clone().unwrap();
     assert_eq!(
-        (first.token.as_str(), first.execution_id.as_str()),
+        (read[0].0.as_str(), first.execution_id.as_str()),
         ("20240624093004214::18a82342-245e-4e8a-9703-87ae38d9b629", "18a82342-245e-4e8a-9703-87ae38d9b629")
     );
     let fill = first.named("bot-1".parse().unwrap());

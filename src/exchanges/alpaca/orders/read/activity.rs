@@ -11,8 +11,6 @@ use crate::model::{ClientOrderId, ExecutionId, Fill, Side, Symbol, Timestamp, Ve
 /// An entry of the ledger. The client order id is not in it, nor the position that it left.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Execution {
-    /// Of the entry: what the next page begins after.
-    pub token: String,
     pub execution_id: ExecutionId,
     pub order_id: VenueOrderId,
     pub symbol: Symbol,
@@ -22,6 +20,9 @@ pub struct Execution {
     pub position: Option<Decimal>,
     pub at: Timestamp,
 }
+
+/// An entry's own id, and what it says.
+pub type Entry = (String, Result<Execution, ReadError>);
 
 impl Execution {
     /// As an execution of the order of this name. The position is zero where the venue does not say it: whoever needs it
@@ -42,8 +43,8 @@ impl Execution {
     }
 }
 
-/// The entries of a page, each with the token of the page after it; old ones name no order and cannot be read.
-pub fn read_executions(json: &str) -> Result<Vec<(String, Result<Execution, ReadError>)>, ReadError> {
+/// The entries of a page; the next one begins after the id of the last. Old ones name no order and cannot be read.
+pub fn read_executions(json: &str) -> Result<Vec<Entry>, ReadError> {
     let items: Vec<&RawValue> = serde_json::from_str(json).map_err(|_| ReadError::List)?;
     let read = |item: &RawValue| {
         let Some(object) = Object::read(item.get()) else { return (String::new(), Err(ReadError::Form)) };
@@ -59,7 +60,6 @@ fn execution(object: &Object<'_>, token: &str) -> Result<Execution, ReadError> {
     let name = token.split_once("::").map_or(token, |(_, name)| name);
     let name_of_symbol = object.text("symbol").ok_or(ReadError::NoSymbol)?;
     Ok(Execution {
-        token: token.to_owned(),
         execution_id: name.parse().map_err(|_| ReadError::Field("id"))?,
         order_id: object.parse("order_id").ok_or(ReadError::Field("order_id"))?,
         symbol: symbol(&name_of_symbol, object.text("asset_class").as_deref()).ok_or(ReadError::Field("symbol"))?,
