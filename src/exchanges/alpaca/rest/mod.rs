@@ -22,7 +22,7 @@ use ureq::{SendBody, Timeout};
 
 pub use account::{ACCOUNT_PATH, AccountFacts, KEY_ID_HEADER, RestError, SECRET_KEY_HEADER, parse_account};
 use budget::{Budget, Told};
-use refusal::Asked;
+use refusal::{Asked, Form};
 
 use crate::exchanges::{BrokerError, BrokerMetrics};
 use crate::net::Endpoint;
@@ -115,7 +115,16 @@ impl RestClient {
 
     /// Asks the trading host once; only a success is a page.
     pub fn ask(&self, ask: &Ask<'_>) -> Result<Page, BrokerError> {
-        let answer = self.ask_at(&self.settings.api, &self.budget, ask);
+        self.ask_trading(ask, Form::Json)
+    }
+
+    /// The same for a page of server-sent events, which is no JSON; the venue has to end it in time.
+    pub fn ask_events(&self, ask: &Ask<'_>) -> Result<Page, BrokerError> {
+        self.ask_trading(ask, Form::Events)
+    }
+
+    fn ask_trading(&self, ask: &Ask<'_>, form: Form) -> Result<Page, BrokerError> {
+        let answer = self.ask_at(&self.settings.api, &self.budget, ask, form);
         self.metrics.set_requests_left(self.budget.lock().left());
         answer
     }
@@ -125,7 +134,7 @@ impl RestClient {
         let Some(data) = &self.settings.data else {
             return Err(BrokerError::Unsupported { broker: self.settings.broker.clone(), what: "market data over REST".to_owned() });
         };
-        self.ask_at(data, &self.data_budget, ask)
+        self.ask_at(data, &self.data_budget, ask, Form::Json)
     }
 
     /// Ends the requests that are under way, and every later one; the client is of no use afterwards.
@@ -143,9 +152,9 @@ impl RestClient {
         &self.settings.broker
     }
 
-    fn ask_at(&self, host: &Endpoint, budget: &Mutex<Budget>, ask: &Ask<'_>) -> Result<Page, BrokerError> {
+    fn ask_at(&self, host: &Endpoint, budget: &Mutex<Budget>, ask: &Ask<'_>, form: Form) -> Result<Page, BrokerError> {
         let secrets = [&self.settings.secret_key, &self.settings.key_id];
-        let asked = Asked { broker: self.broker(), verb: ask.verb, path: ask.path, body: ask.body.as_deref(), secrets: &secrets };
+        let asked = Asked { broker: self.broker(), verb: ask.verb, path: ask.path, body: ask.body.as_deref(), form, secrets: &secrets };
         if self.closed.load(Ordering::SeqCst) {
             return Err(BrokerError::NotConnected { broker: self.broker().to_owned(), cause: "this client was closed; nothing was sent".to_owned() });
         }
