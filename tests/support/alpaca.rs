@@ -21,6 +21,8 @@ use super::brokers::{Top, Venue};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const FACTS: usize = 65_536;
+/// Requests: more than any test makes.
+const PER_MINUTE: u32 = 1_000_000;
 /// Fills come in random parts now and then; what is left trades with the next quotes.
 const QUOTES_AGAIN: usize = 6;
 /// The word of an event that says that all before it has been heard.
@@ -125,10 +127,10 @@ pub struct AlpacaVenue {
 
 impl AlpacaVenue {
     pub fn new() -> AlpacaVenue {
-        AlpacaVenue::with(SimConfig {
-            symbols: ["AAPL", "MSFT"].map(|name| (name.parse().unwrap(), "100.01".parse().unwrap())).to_vec(),
-            ..SimConfig::default()
-        })
+        let symbols = ["AAPL", "MSFT"].map(|name| (name.parse().unwrap(), "100.01".parse().unwrap())).to_vec();
+        // Who is told no limit keeps to the venue's usual one.
+        let keys = vec![SimKey { trading_per_minute: Some(PER_MINUTE), ..SimKey::default() }];
+        AlpacaVenue::with(SimConfig { symbols, keys, ..SimConfig::default() })
     }
 
     pub fn with(config: SimConfig) -> AlpacaVenue {
