@@ -119,7 +119,9 @@ fn listened_to(account: &Account, place: &Workplace<'_>) -> Option<Employed> {
 fn alpaca(settings: &BrokerSettings, place: &Workplace<'_>) -> Result<Arc<dyn Broker>, BrokerError> {
     let refused = |cause: &str| BrokerError::Unavailable { broker: settings.name.to_string(), cause: cause.to_owned() };
     let VenueSettings::Alpaca(words) = &settings.venue else { return Err(refused("these are no settings of an account at Alpaca")) };
-    let (broker, behind) = at_alpaca(&settings.name, &words.account, place)?.ok_or_else(|| refused("the venue does not know the account"))?;
+    // Where the built-in exchange listens is known only since it runs.
+    let account = place.config.accounts.iter().find(|account| account.name == words.account.name).unwrap_or(&words.account);
+    let (broker, behind) = at_alpaca(&settings.name, account, place)?.ok_or_else(|| refused("the venue does not know the account"))?;
     place.behind.borrow_mut().insert(settings.name.clone(), behind);
     Ok(broker)
 }
