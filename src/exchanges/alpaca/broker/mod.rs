@@ -285,3 +285,6 @@ impl fmt::Debug for AlpacaBroker {
         f.debug_struct("AlpacaBroker").field("of", &self.of).field("connection", &self.connection_now()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

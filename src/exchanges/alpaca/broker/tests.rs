@@ -1,0 +1,101 @@
+//! Tests of what the built-in exchange does not do: a venue without cursors, without a history, with answers that cannot
+//! be read.
+
+use std::io::{BufRead, BufReader, Read, Write};
+use std::net::TcpListener;
+
+use super::*;
+use crate::exchanges::Broker;
+use crate::model::Timestamp;
+use crate::net::Endpoint;
+use crate::risk::{Gate, Holdings, Sight};
+use crate::runtime::Secret;
+
+const ACCOUNT: &str = r#"{"id":"acc-1","cash":"1","equity":"1"}"#;
+
+/// A connected broker at a host that answers each request line by this; the host ends with the process.
+fn broker(answer: impl Fn(&str) -> (u16, String) + Send + 'static) -> AlpacaBroker {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let api: Endpoint = format!("http://{}", listener.local_addr().unwrap()).parse().unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let mut reader = BufReader::new(stream.unwrap());
+            let (mut request, mut length) = (String::new(), 0_usize);
+            loop {
+                let mut line = String::new();
+                if reader.read_line(&mut line).unwrap_or(0) == 0 || line.trim().is_empty() {
+                    break;
+                }
+                if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+                    length = value.trim().parse().unwrap();
+                }
+                if request.is_empty() {
+                    request = line.trim().to_owned();
+                }
+            }
+            reader.read_exact(&mut vec![0; length]).unwrap();
+            let (status, body) = if request.contains("/v2/account ") { (200, ACCOUNT.to_owned()) } else { answer(&request) };
+            let head = format!("HTTP/1.1 {status} X\r\nConnection: close\r\nContent-Length: {}\r\n\r\n", body.len());
+            let _ = reader.get_mut().write_all(format!("{head}{body}").as_bytes());
+        }
+    });
+    let (key_id, secret_key) = (Secret::new("K"), Secret::new("S"));
+    let rest = RestSettings { broker: "alpaca".to_owned(), api, data: None, key_id, secret_key, tls: ureq::tls::TlsConfig::default() };
+    let settings = AlpacaSettings { name: "alpaca".parse().unwrap(), account_name: "paper".into(), account: "acc-1".parse().unwrap(), live: false, rest };
+    let broker = AlpacaBroker::new(settings, EventBus::new());
+    broker.connect().unwrap();
+    broker
+}
+
+fn order(number: usize) -> String {
+    let at = format!("2026-11-20T14:{:02}:{:02}Z", number / 60, number % 60);
+    format!(
+        r#"{{"id":"o-{number}","client_order_id":"bot-{number}","symbol":"AAPL","side":"buy","qty":"1","type":"market","status":"new","submitted_at":"{at}"}}"#
+    )
+}
+
+fn page(numbers: std::ops::Range<usize>) -> (u16, String) {
+    (200, format!("[{}]", numbers.map(order).collect::<Vec<_>>().join(",")))
+}
+
+#[test]
+fn a_venue_without_cursors_is_read_by_overlapping_pages() {
+    for refuses in [true, false] {
+        let broker = broker(move |request| match () {
+            () if request.contains("after_order_id") && refuses => (422, r#"{"code":40010001,"message":"unknown parameter"}"#.to_owned()),
+            // As if nothing had been asked for: the first page again.
+            () if request.contains("after_order_id") => page(0..500),
+            () if request.contains("after=2026-11-20T14%3A08%3A18.999999000Z") => page(499..510),
+            () => page(0..500),
+        });
+        let orders = broker.orders_since(Timestamp::default()).unwrap().unwrap();
+        assert_eq!((orders.len(), orders[509].id.as_str()), (510, "o-509"), "refuses: {refuses}");
+        assert!(orders.is_sorted_by_key(|order| order.times.submitted));
+    }
+}
+
+#[test]
+fn a_venue_without_a_history_is_not_asked_for_it_again() {
+    use std::sync::atomic::AtomicUsize;
+    for (status, body, wanted) in [(404, r#"{"message":"not found"}"#, 1), (403, r#"{"code":40310000,"message":"no"}"#, 1), (503, "", 2), (200, "<html>", 2)] {
+        let asked = Arc::new(AtomicUsize::new(0));
+        let counted = Arc::clone(&asked);
+        let broker = broker(move |request| {
+            counted.fetch_add(usize::from(request.contains("/v2/events/trades?since=")), Ordering::SeqCst);
+            (status, body.to_owned())
+        });
+        let (since, until) = (Timestamp::from_nanos(1), Timestamp::from_nanos(2));
+        assert_eq!((broker.replay(since, until), broker.replay(since, until)), (Ok(None), Ok(None)));
+        assert_eq!(asked.load(Ordering::SeqCst), wanted, "{status}");
+    }
+}
+
+#[test]
+fn an_order_whose_answer_cannot_be_read_may_have_been_taken() {
+    let broker = broker(|_| (200, r#"{"id":"o-1"}"#.to_owned()));
+    let Ok(known) = read_order(&order(1)) else { panic!("the order is well formed") };
+    let sight = Sight::blind(crate::model::MarketSession::Regular);
+    let approved = Gate::default().check(known.request, &sight, &Holdings::default(), Timestamp::default()).unwrap();
+    assert!(matches!(broker.place(approved), Err(BrokerError::OutcomeUnknown { .. })));
+    assert!(matches!(broker.order(&OrderKey::Venue(known.id)), Err(BrokerError::Unavailable { .. })));
+}
