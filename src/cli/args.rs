@@ -8,7 +8,7 @@ use std::str::FromStr;
 use clap::{Args, Parser, Subcommand};
 
 use super::exit;
-use super::order_args::{AskArgs, CancelAllArgs, CancelArgs, FillsArgs, HaltArgs, OrderArgs, ResumeArgs};
+use super::order_args::{AskArgs, CancelAllArgs, CancelArgs, FillsArgs, HaltArgs, OrderArgs, ReconcileArgs, ResumeArgs};
 use crate::model::{Dialect, ExchangeName, Feed, Price, Symbol, Timestamp};
 use crate::sim::{FaultSpec, FaultTextError, SimKey};
 
@@ -89,17 +89,22 @@ pub enum Command {
     #[command(after_help = "Examples:\n  alpaca-broker cancel-all\n  alpaca-broker cancel-all --symbol AAPL")]
     CancelAll(CancelAllArgs),
     /// List the open orders
-    #[command(after_help = "Examples:\n  alpaca-broker orders\n  alpaca-broker orders --json | jq .orders")]
+    #[command(
+        after_help = "Examples:\n  alpaca-broker orders\n  alpaca-broker orders --bot scalper\n  alpaca-broker orders --external\n  alpaca-broker orders --json | jq .orders"
+    )]
     Orders(AskArgs),
     /// List executions, oldest first
-    #[command(after_help = "Example:\n  alpaca-broker fills --since 2026-11-20T14:30:00Z")]
+    #[command(after_help = "Examples:\n  alpaca-broker fills --since 2026-11-20T14:30:00Z\n  alpaca-broker fills --bot scalper")]
     Fills(FillsArgs),
     /// List what is held
-    #[command(after_help = "Example:\n  alpaca-broker positions")]
+    #[command(after_help = "Examples:\n  alpaca-broker positions\n  alpaca-broker positions --bot scalper")]
     Positions(AskArgs),
-    /// Show the money of the account
-    #[command(after_help = "Example:\n  alpaca-broker balance")]
+    /// Show the money of the account, or what one bot has earned on it
+    #[command(after_help = "Examples:\n  alpaca-broker balance\n  alpaca-broker balance --bot scalper")]
     Balance(AskArgs),
+    /// Compare what the broker knows of an account with what its venue holds, and put right what differs
+    #[command(after_help = "Examples:\n  alpaca-broker reconcile --dry-run\n  alpaca-broker reconcile --broker alpaca")]
+    Reconcile(ReconcileArgs),
     /// Let no new orders pass; a restart does not lift it
     ///
     /// For the account, unless told otherwise. Cancels always pass.

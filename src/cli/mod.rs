@@ -76,6 +76,7 @@ fn dispatch(cli: &Cli, env: &dyn Fn(&str) -> Option<String>, console: &mut Conso
         Command::Fills(args) => orders::fills(args, &place()?, console),
         Command::Positions(args) => orders::ask("positions", args, &place()?, console),
         Command::Balance(args) => orders::ask("balance", args, &place()?, console),
+        Command::Reconcile(args) => orders::reconcile(args, &place()?, console),
         Command::Halt(args) => orders::halt(args, &place()?, console),
         Command::Resume(args) => orders::resume(args, &place()?, console),
     }

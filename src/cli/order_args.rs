@@ -100,14 +100,39 @@ pub struct CancelAllArgs {
     pub at: Where,
 }
 
+/// Whose part of the account a question is about: all of it, unless told otherwise.
+#[derive(Debug, Default, Args)]
+#[group(multiple = false)]
+pub struct Part {
+    /// What belongs to this bot, as the broker's journal counts it
+    #[arg(long, value_parser = bot)]
+    pub bot: Option<String>,
+    /// What nobody asked of the broker, such as orders typed by hand at the venue
+    #[arg(long)]
+    pub external: bool,
+}
+
+#[derive(Debug, Args)]
+pub struct ReconcileArgs {
+    /// Compare, and repair nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    #[command(flatten)]
+    pub at: Where,
+}
+
 #[derive(Debug, Args)]
 pub struct AskArgs {
+    #[command(flatten)]
+    pub part: Part,
     #[command(flatten)]
     pub at: Where,
 }
 
 #[derive(Debug, Args)]
 pub struct FillsArgs {
+    #[command(flatten)]
+    pub part: Part,
     /// Only those after this time, such as 2026-11-20T14:30:00Z [default: a day ago]
     #[arg(long, value_name = "TIME", default_value = "")]
     pub since: String,

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use serde_json::{Map, Value, json};
 
 use super::error::CliError;
-use super::order_args::{AskArgs, CancelAllArgs, CancelArgs, FillsArgs, HaltArgs, OrderArgs, ResumeArgs, SideWord, Where, Whom};
+use super::order_args::{AskArgs, CancelAllArgs, CancelArgs, FillsArgs, HaltArgs, OrderArgs, Part, ReconcileArgs, ResumeArgs, SideWord, Where, Whom};
 use super::out::{Colour, Console};
 use super::reach::{Place, is_idle};
 use super::registration::reply_channel;
@@ -94,7 +94,9 @@ pub fn cancel_all(args: &CancelAllArgs, place: &Place, console: &mut Console) ->
 /// # Errors
 /// As [`order`].
 pub fn ask(action: &str, args: &AskArgs, place: &Place, console: &mut Console) -> Result<(), CliError> {
-    tell(fields(json!({"action": action})), &args.at, Guard::Guarded, place, console)
+    let mut command = fields(json!({"action": action}));
+    part(&mut command, &args.part);
+    tell(command, &args.at, Guard::Guarded, place, console)
 }
 
 /// # Errors
@@ -102,8 +104,15 @@ pub fn ask(action: &str, args: &AskArgs, place: &Place, console: &mut Console) -
 pub fn fills(args: &FillsArgs, place: &Place, console: &mut Console) -> Result<(), CliError> {
     let yesterday = || Timestamp::from_nanos(crate::runtime::wall_now().nanos().saturating_sub(DAY_NANOS)).to_string();
     let since = if args.since.is_empty() { yesterday() } else { args.since.clone() };
-    let command = fields(json!({"action": "fills", "since": since, "limit": args.limit}));
+    let mut command = fields(json!({"action": "fills", "since": since, "limit": args.limit}));
+    part(&mut command, &args.part);
     tell(command, &args.at, Guard::Guarded, place, console)
+}
+
+/// # Errors
+/// As [`order`].
+pub fn reconcile(args: &ReconcileArgs, place: &Place, console: &mut Console) -> Result<(), CliError> {
+    tell(fields(json!({"action": "reconcile", "dry_run": args.dry_run})), &args.at, Guard::Guarded, place, console)
 }
 
 /// # Errors
@@ -129,6 +138,13 @@ fn fields(value: Value) -> Map<String, Value> {
 fn put(command: &mut Map<String, Value>, field: &str, value: Option<&str>) {
     if let Some(value) = value {
         command.insert(field.to_owned(), value.into());
+    }
+}
+
+fn part(command: &mut Map<String, Value>, part: &Part) {
+    put(command, "bot", part.bot.as_deref());
+    if part.external {
+        command.insert("external".to_owned(), true.into());
     }
 }
 

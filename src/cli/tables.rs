@@ -24,6 +24,10 @@ pub fn of_answer(answer: &Value, out: &Out) -> Vec<String> {
         lines.extend(table(&ORDERS, std::slice::from_ref(order)));
     } else if let Some((columns, rows, none)) = list_of(answer) {
         lines.extend(if rows.is_empty() { vec![none.to_owned()] } else { table(columns, rows) });
+    } else if let Some(profit) = answer.get("profit") {
+        lines.extend(profit_lines(profit));
+    } else if let Some(compared) = answer.get("reconcile") {
+        lines.extend(compared_lines(compared, out));
     } else if let Some(account) = answer.get("account") {
         lines.extend(account_lines(account));
     } else {
@@ -116,6 +120,31 @@ fn account_lines(account: &Value) -> Vec<String> {
     lines
 }
 
+fn profit_lines(profit: &Value) -> Vec<String> {
+    let whose = profit["bot"].as_str().map_or_else(|| "external".to_owned(), |bot| format!("bot              {}", printable(bot, MAX_TEXT)));
+    let fields = [("realised", "realized_pl"), ("unrealised", "unrealized_pl"), ("fees", "fees"), ("positions", "market_value")];
+    std::iter::once(whose).chain(fields.map(|(label, name)| format!("{label:<16} {}", text(&profit[name])))).collect()
+}
+
+const REPAIRED: [Column; 3] = [("CLIENT ORDER ID", "client_order_id"), ("ORDER ID", "order_id"), ("WHAT", "what")];
+const DIFFERENCES: [Column; 3] = [("SYMBOL", "symbol"), ("OURS", "ours"), ("THE VENUE'S", "venues")];
+
+fn compared_lines(compared: &Value, out: &Out) -> Vec<String> {
+    let rows = |field: &str| compared[field].as_array().cloned().unwrap_or_default();
+    let (repaired, differ) = (rows("repaired"), rows("positions_differ"));
+    let done = if compared["dry_run"] == true { "to be repaired, nothing was changed" } else { "repaired" };
+    let mut lines =
+        vec![format!("{} orders compared, {} {done}, {} executions found", text(&compared["checked"]), repaired.len(), text(&compared["fills_found"]))];
+    if !repaired.is_empty() {
+        lines.extend(table(&REPAIRED, &repaired));
+    }
+    if !differ.is_empty() {
+        lines.push(out.paint(Colour::Warn, "positions that the venue holds otherwise:"));
+        lines.extend(table(&DIFFERENCES, &differ));
+    }
+    lines
+}
+
 fn text(value: &Value) -> String {
     match value {
         Value::Null => "-".to_owned(),
@@ -149,6 +178,29 @@ mod tests {
         );
         assert_eq!(lines(json!({"action": "orders", "result": "accepted", "orders": []})), ["no open orders"]);
         assert_eq!(lines(json!({"action": "cancel", "result": "accepted", "client_order_id": "cli-1"})), ["accepted  cancel cli-1"]);
+    }
+
+    #[test]
+    fn the_profit_of_a_bot_and_a_comparison_are_told_in_lines() {
+        let profit = json!({"bot": "scalper", "realized_pl": "40", "unrealized_pl": "-1.5", "fees": "0.2", "market_value": "720"});
+        assert_eq!(
+            lines(json!({"action": "balance", "result": "accepted", "profit": profit})),
+            ["bot              scalper", "realised         40", "unrealised       -1.5", "fees             0.2", "positions        720"]
+        );
+        let repaired = json!([{"order_id": "v1", "client_order_id": "a-1", "what": "filled"}]);
+        let differ = json!([{"symbol": "AAPL", "ours": "0", "venues": "10"}]);
+        let compared = json!({"checked": 2, "repaired": repaired, "fills_found": 1, "positions_differ": differ, "dry_run": true});
+        assert_eq!(
+            lines(json!({"action": "reconcile", "result": "accepted", "reconcile": compared})),
+            [
+                "2 orders compared, 1 to be repaired, nothing was changed, 1 executions found",
+                "CLIENT ORDER ID  ORDER ID  WHAT",
+                "a-1              v1        filled",
+                "positions that the venue holds otherwise:",
+                "SYMBOL  OURS  THE VENUE'S",
+                "AAPL    0     10"
+            ]
+        );
     }
 
     #[test]

@@ -41,18 +41,38 @@ pub struct DeskCommand {
 pub enum Wish {
     Order(Command),
     Ask(Question),
-    Halt { scope: Scope, mode: HaltWord, reason: String },
-    Resume { scope: Scope },
+    Halt {
+        scope: Scope,
+        mode: HaltWord,
+        reason: String,
+    },
+    Resume {
+        scope: Scope,
+    },
+    /// Compare what we know with what the venue holds; `dry_run` repairs nothing.
+    Reconcile {
+        dry_run: bool,
+    },
 }
 
 /// What can be asked of a broker.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Question {
-    OpenOrders,
+    OpenOrders(Whose),
     Order(OrderKey),
-    Fills { since: Timestamp, limit: usize },
-    Positions,
-    Balance,
+    Fills { whose: Whose, since: Timestamp, limit: usize },
+    Positions(Whose),
+    Balance(Whose),
+}
+
+/// Whose part of an account a question is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Whose {
+    /// All of it, as the venue tells it.
+    Account,
+    Bot(super::BotName),
+    /// What nobody asked of us: orders by another program, or by hand at the venue.
+    External,
 }
 
 /// Whom a halt is for, beside the broker and account that the command names.
@@ -123,6 +143,8 @@ struct Wire<'a> {
     limit: Option<usize>,
     scope: Option<String>,
     bot: Option<String>,
+    external: Option<bool>,
+    dry_run: Option<bool>,
     reduce_only: Option<bool>,
     cancel_open: Option<bool>,
     reason: Option<String>,
@@ -137,7 +159,8 @@ struct WireExit<'a> {
     stop_price: Option<&'a RawValue>,
 }
 
-const ACTIONS: [&str; 12] = ["place", "modify", "cancel", "cancel_all", "close_position", "orders", "order", "fills", "positions", "balance", "halt", "resume"];
+const ACTIONS: [&str; 13] =
+    ["place", "modify", "cancel", "cancel_all", "close_position", "orders", "order", "fills", "positions", "balance", "halt", "resume", "reconcile"];
 
 /// Reads the field `command` of one entry. An order that names no type is what its prices say.
 ///
@@ -218,12 +241,13 @@ impl Wire<'_> {
             "close_position" => {
                 Wish::Order(Command::ClosePosition { client_order_id: self.client_order_id()?, symbol: needed("symbol", self.symbol().transpose()?)? })
             }
-            "orders" => Wish::Ask(Question::OpenOrders),
+            "orders" => Wish::Ask(Question::OpenOrders(self.whose()?)),
             "order" => Wish::Ask(Question::Order(self.key()?)),
-            "fills" => Wish::Ask(Question::Fills { since: self.since()?, limit: self.limit.unwrap_or(MAX_LISTED).min(MAX_LISTED) }),
-            "positions" => Wish::Ask(Question::Positions),
-            "balance" => Wish::Ask(Question::Balance),
+            "fills" => Wish::Ask(Question::Fills { whose: self.whose()?, since: self.since()?, limit: self.limit.unwrap_or(MAX_LISTED).min(MAX_LISTED) }),
+            "positions" => Wish::Ask(Question::Positions(self.whose()?)),
+            "balance" => Wish::Ask(Question::Balance(self.whose()?)),
             "halt" => Wish::Halt { scope: self.scope()?, mode: self.halt_word(), reason: self.reason() },
+            "reconcile" => Wish::Reconcile { dry_run: self.dry_run.unwrap_or_default() },
             _ => Wish::Resume { scope: self.scope()? },
         })
     }
@@ -355,6 +379,15 @@ impl Wire<'_> {
 
     fn since(&self) -> Result<Timestamp, String> {
         given(&self.since).map_or(Ok(Timestamp::default()), |text| text.parse().map_err(|error| format!("since: {error}")))
+    }
+
+    fn whose(&self) -> Result<Whose, String> {
+        match (given(&self.bot), self.external.unwrap_or_default()) {
+            (None, false) => Ok(Whose::Account),
+            (Some(bot), false) => bot.parse().map(Whose::Bot).map_err(|e| format!("bot: {e}")),
+            (None, true) => Ok(Whose::External),
+            (Some(_), true) => Err("bot and external are both given; what is external belongs to no bot".to_owned()),
+        }
     }
 
     fn scope(&self) -> Result<Scope, String> {

@@ -98,7 +98,29 @@ fn brackets_changes_halts_and_questions() {
         Ok(Wish::Halt { scope: Scope::Bot("scalper".to_owned()), mode: HaltWord::ReduceOnly, reason: "toofast".to_owned() })
     );
     assert_eq!(wish(r#"{"action":"resume","scope":"all"}"#), Ok(Wish::Resume { scope: Scope::All }));
-    assert_eq!(wish(r#"{"action":"fills","limit":9999}"#), Ok(Wish::Ask(Question::Fills { since: Timestamp::default(), limit: 500 })));
+    assert_eq!(wish(r#"{"action":"fills","limit":9999}"#), Ok(Wish::Ask(Question::Fills { whose: Whose::Account, since: Timestamp::default(), limit: 500 })));
+}
+
+#[test]
+fn a_question_may_be_about_one_bot_or_about_nobodys_orders() {
+    let wish = |text: &str| parse(text).map(|command| command.wish).map_err(|bad| bad.reason);
+    let scalper = || Whose::Bot("scalper".parse().unwrap());
+    assert_eq!(wish(r#"{"action":"orders"}"#), Ok(Wish::Ask(Question::OpenOrders(Whose::Account))));
+    assert_eq!(wish(r#"{"action":"orders","bot":"scalper"}"#), Ok(Wish::Ask(Question::OpenOrders(scalper()))));
+    assert_eq!(wish(r#"{"action":"positions","bot":"scalper","external":false}"#), Ok(Wish::Ask(Question::Positions(scalper()))));
+    assert_eq!(wish(r#"{"action":"balance","external":true}"#), Ok(Wish::Ask(Question::Balance(Whose::External))));
+    let fills = Question::Fills { whose: scalper(), since: Timestamp::default(), limit: 7 };
+    assert_eq!(wish(r#"{"action":"fills","bot":"scalper","limit":7}"#), Ok(Wish::Ask(fills)));
+    assert!(wish(r#"{"action":"fills","bot":"Scalper"}"#).unwrap_err().starts_with("bot: "));
+    assert_eq!(wish(r#"{"action":"orders","bot":"a","external":true}"#).unwrap_err(), "bot and external are both given; what is external belongs to no bot");
+}
+
+#[test]
+fn a_comparison_repairs_unless_it_is_told_not_to() {
+    let wish = |text: &str| parse(text).map(|command| command.wish);
+    assert_eq!(wish(r#"{"action":"reconcile"}"#), Ok(Wish::Reconcile { dry_run: false }));
+    assert_eq!(wish(r#"{"action":"reconcile","dry_run":true}"#), Ok(Wish::Reconcile { dry_run: true }));
+    assert!(wish(r#"{"action":"reconcile","dry-run":true}"#).is_err());
 }
 
 #[test]

@@ -12,7 +12,7 @@ mod reply;
 mod status;
 
 pub use channel::{BROKER_REGISTRATION, MessageType, StreamType, get_ticker_channel, public_name};
-pub use command::{BadCommand, DeskCommand, HaltWord, MAX_COMMAND_BYTES, Question, Scope, Wish, decimal_text, parse_command};
+pub use command::{BadCommand, DeskCommand, HaltWord, MAX_COMMAND_BYTES, Question, Scope, Whose, Wish, decimal_text, parse_command};
 pub use order::{OrderCopies, OrderMarks, encode_order};
 pub use order_object::{OrderObject, OrderSetting, write_order, write_trade_update};
 pub use price::{PriceMessage, Stamp, ticker_start, typed_start, write_snapshot, write_ticker_rest, write_typed_rest};

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::contract::decimal_text;
 use crate::exchanges::{BrokerError, CancelOutcome, OrderAdvice};
+use crate::journal::Execution;
 use crate::model::{AccountInfo, Balance, Fill, Position};
 use crate::risk::Denial;
 
@@ -62,6 +63,11 @@ pub struct Answer {
     pub positions: Option<Vec<PositionView>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub account: Option<AccountView>,
+    /// What one part of the account has earned.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub profit: Option<ProfitView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reconcile: Option<ReconcileView>,
     /// The order had been placed before under this name: this is what became of it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub repeated: bool,
@@ -124,6 +130,46 @@ struct BalanceView {
     available: String,
 }
 
+/// What a bot, or nobody of ours, has earned on an account.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct ProfitView {
+    /// Absent for what is external.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bot: Option<String>,
+    pub realized_pl: String,
+    pub unrealized_pl: String,
+    pub fees: String,
+    pub market_value: String,
+}
+
+/// What a comparison with the venue has shown.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ReconcileView {
+    /// Orders that were compared.
+    pub checked: usize,
+    /// What was put right, or would be without `dry_run`.
+    pub repaired: Vec<RepairView>,
+    /// Executions that nobody had told us.
+    pub fills_found: usize,
+    pub positions_differ: Vec<DifferenceView>,
+    pub dry_run: bool,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct RepairView {
+    pub order_id: String,
+    pub client_order_id: String,
+    pub what: String,
+}
+
+/// A position that the venue holds otherwise than we have counted.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub struct DifferenceView {
+    pub symbol: String,
+    pub ours: String,
+    pub venues: String,
+}
+
 impl Answer {
     pub fn new(action: &str, result: Verdict) -> Answer {
         Answer {
@@ -144,6 +190,8 @@ impl Answer {
             fills: None,
             positions: None,
             account: None,
+            profit: None,
+            reconcile: None,
             repeated: false,
         }
     }
@@ -210,6 +258,23 @@ impl From<&Fill> for FillView {
             fees: decimal_text(fill.fees),
             position_qty: decimal_text(fill.position),
             timestamp: fill.at.to_string(),
+        }
+    }
+}
+
+impl From<&Execution> for FillView {
+    fn from(done: &Execution) -> FillView {
+        FillView {
+            execution_id: done.execution_id.clone(),
+            order_id: done.order_id.clone(),
+            client_order_id: done.client_order_id.clone(),
+            symbol: done.symbol.to_string(),
+            side: done.side.as_str(),
+            price: decimal_text(done.price),
+            qty: decimal_text(done.quantity),
+            fees: decimal_text(done.fees),
+            position_qty: decimal_text(done.position),
+            timestamp: done.at.to_string(),
         }
     }
 }

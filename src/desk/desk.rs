@@ -5,14 +5,17 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use rust_decimal::Decimal;
 use serde_json::value::RawValue;
 
 use super::answer::{AccountView, Answer, CanceledView, FillView, PositionView, Verdict};
+use super::books;
 use super::halts::HaltFile;
 use super::seat::Seat;
 use crate::contract::{BadCommand, DeskCommand, OrderSetting, Question, Wish, write_order};
 use crate::events::{Command, Event, EventBus, OrderKey, OrderUpdate, Source};
 use crate::exchanges::BrokerError;
+use crate::journal::Journal;
 use crate::model::{
     ClientOrderId, ExchangeName, Modification, Order, OrderChange, OrderClass, OrderRequest, OrderStatus, OrderType, Quantity, Side, Size, Symbol, TimeInForce,
     Timestamp,
@@ -93,7 +96,8 @@ impl Desk {
             // What takes risk away is never too late, and nothing checks it.
             Wish::Order(Command::Cancel(key)) => self.cancel(action, seat, &key),
             Wish::Halt { scope, mode, reason } => self.halts.halt(&self.seats, seat, &scope, mode, reason, now),
-            Wish::Ask(question) => Self::answer(action, seat, &question).unwrap_or_else(|error| Answer::failed(action, &error)),
+            Wish::Ask(question) => Self::answer(action, seat, None, &question, now).unwrap_or_else(|error| Answer::failed(action, &error)),
+            Wish::Reconcile { dry_run } => self.reconcile(action, seat, dry_run),
             // Done once more after a restart, these two would undo what was decided since.
             Wish::Order(Command::CancelAll(_)) | Wish::Resume { .. } if late.is_some() => Answer::denied(action, late.unwrap_or_default()),
             Wish::Order(Command::CancelAll(symbol)) => Self::cancel_all(action, seat, symbol.as_ref()),
@@ -269,18 +273,40 @@ impl Desk {
         }
     }
 
-    fn answer(action: &str, seat: &Seat, question: &Question) -> Result<Answer, BrokerError> {
+    /// Compares what we know of an account with what its venue holds.
+    fn reconcile(&self, action: &str, seat: &Seat, dry_run: bool) -> Answer {
+        log::info!("{} was not compared with its venue (dry run: {dry_run}): there is no journal", seat.account_name);
+        no_journal(action)
+    }
+
+    /// Of one bot, or of what is external.
+    fn answer_of_a_part(action: &str, seat: &Seat, journal: Option<&Journal>, question: &Question, now: Timestamp) -> Answer {
+        let Some(journal) = journal else { return no_journal(action) };
+        let mark = |symbol: &Symbol| {
+            let sight = seat.sights.of(&seat.prices, symbol, (seat.session_of)(symbol, now));
+            sight.last.or_else(|| Some((sight.bid? + sight.ask?) / Decimal::TWO))
+        };
+        match books::answer(action, journal, &seat.of.account, question, mark) {
+            Ok(answer) => answer.unwrap_or_else(|| Answer::denied(action, "this is asked of the whole account")),
+            Err(error) => Answer { advice: Some("retry"), ..Answer::denied(action, error.to_string()) },
+        }
+    }
+
+    fn answer(action: &str, seat: &Seat, journal: Option<&Journal>, question: &Question, now: Timestamp) -> Result<Answer, BrokerError> {
+        if books::is_about_a_part(question) {
+            return Ok(Self::answer_of_a_part(action, seat, journal, question, now));
+        }
         let broker = &*seat.broker;
         let plain = Answer::new(action, Verdict::Accepted);
         Ok(match question {
-            Question::OpenOrders => Answer { orders: Some(broker.open_orders()?.iter().filter_map(shown).collect()), ..plain },
+            Question::OpenOrders(_) => Answer { orders: Some(broker.open_orders()?.iter().filter_map(shown).collect()), ..plain },
             Question::Order(key) => {
                 let order = broker.order(key)?.ok_or_else(|| BrokerError::UnknownOrder(name_of(key)))?;
                 accepted(action, &order)
             }
-            Question::Fills { since, limit } => Answer { fills: Some(broker.fills(*since, *limit)?.iter().map(FillView::from).collect()), ..plain },
-            Question::Positions => Answer { positions: Some(broker.positions()?.iter().map(PositionView::from).collect()), ..plain },
-            Question::Balance => Answer { account: Some(AccountView::new(&broker.account()?, &broker.balances()?)), ..plain },
+            Question::Fills { since, limit, .. } => Answer { fills: Some(broker.fills(*since, *limit)?.iter().map(FillView::from).collect()), ..plain },
+            Question::Positions(_) => Answer { positions: Some(broker.positions()?.iter().map(PositionView::from).collect()), ..plain },
+            Question::Balance(_) => Answer { account: Some(AccountView::new(&broker.account()?, &broker.balances()?)), ..plain },
         })
     }
 }
@@ -302,6 +328,10 @@ fn is_same(first: &OrderRequest, second: &OrderRequest) -> bool {
 fn uncounted(action: &str) -> Answer {
     let reason = "the orders and positions that the account holds could not be counted yet, so no limit could be kept; tried again each second";
     Answer { advice: Some("retry"), ..Answer::denied(action, reason) }
+}
+
+fn no_journal(action: &str) -> Answer {
+    Answer { advice: Some("stop"), ..Answer::denied(action, "this broker keeps no journal") }
 }
 
 /// The order that takes a position back.

@@ -9,23 +9,25 @@
 //! | `pump` | what brokers tell, counted |
 //! | `workers` | the threads that carry commands out |
 //! | `stock` | what is shown of it all |
+//! | `books` | what one bot holds and has earned |
 //! | `answer` | what a sender reads |
 //!
 //! Must not know which brokers there are, nor how prices come.
 
 mod answer;
-pub mod books;
+mod books;
 #[expect(clippy::module_inception, reason = "the desk of the order desk")]
 mod desk;
 mod halts;
 pub mod ledger;
 mod pump;
+pub mod reconcile;
 mod seat;
 mod sights;
 mod stock;
 mod workers;
 
-pub use answer::{Answer, Verdict};
+pub use answer::{Answer, DifferenceView, ReconcileView, RepairView, Verdict};
 pub use desk::{Desk, STALE_AFTER, WantPrices, asset_class};
 pub use halts::{HaltFile, HaltFileError};
 pub use pump::Pump;

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use rust_decimal::Decimal;
 
-use super::books::PassError;
+use super::reconcile::PassError;
 use super::ledger::Ledger;
 use super::sights::Sights;
 use crate::events::{AccountRef, Event, OrderKey, OrderUpdate};

@@ -13,7 +13,7 @@ use parking_lot::Mutex;
 use super::registry::Instrument;
 use crate::config::RedisSettings;
 use crate::contract::channel::{DEAD_ORDERS, DESK_GROUP, ORDERS};
-use crate::desk::books::Books;
+use crate::desk::reconcile::Reconciler;
 use crate::desk::ledger::Ledger;
 use crate::desk::{Desk, DeskStats, HaltFile, Outgoing, Pump, Seat, SessionOf, Sights, Stock, start_workers};
 use crate::events::EventBus;
@@ -133,9 +133,9 @@ impl OrderSide {
         // Heard from before anything is counted: an update in between is counted twice the same, never missed.
         let subscription = Pump::subscribe(bus);
         let pump = around.threads.spawn("desk-events", move || pump.run(subscription))?;
-        let heartbeat = around.heartbeats.register("desk-books");
-        let books = Books { seats: seats.clone(), ledger: Arc::clone(&ledger), clock: wall_now, token: early.token(), heartbeat };
-        let books = around.threads.spawn("desk-books", move || books.run())?;
+        let heartbeat = around.heartbeats.register("desk-reconcile");
+        let reconciler = Reconciler { seats: seats.clone(), ledger: Arc::clone(&ledger), clock: wall_now, token: early.token(), heartbeat };
+        let reconciler = around.threads.spawn("desk-reconcile", move || reconciler.run())?;
         let wanting = Arc::clone(&wish);
         let want = Box::new(move |exchange: &ExchangeName, symbol: &Symbol| wanting.want(exchange, symbol));
         let desk = Arc::new(Desk::new(seats.clone(), bus.clone(), want, Arc::clone(&around.halts), wall_now));
@@ -143,7 +143,7 @@ impl OrderSide {
         let (inbox, entries) = bounded(COMMANDS);
         let (done, finished) = bounded(DONE);
         let out = Outgoing { control: around.control, done, stats: Arc::clone(&stats) };
-        let mut workers = vec![books];
+        let mut workers = vec![reconciler];
         workers.extend(start_workers(around.threads, &desk, entries, &out, &early.token(), around.heartbeats.register("desk"))?);
         let place = StreamPlace { key: ORDERS, group: DESK_GROUP, consumer: "desk", field: "command", kept: KEPT, dead: DEAD_ORDERS };
         let (redis, token, lease) = (around.redis, early.token(), around.lease);

@@ -206,6 +206,17 @@ impl Journal {
         Ok(last.map(Timestamp::from_nanos))
     }
 
+    /// Executions that stand of orders that neither a bot nor the desk placed, in the order in which they were told.
+    pub fn external_executions(&self, account: &AccountId) -> Result<Vec<Execution>, JournalError> {
+        self.read(|db| {
+            let sql = format!(
+                "{EXECUTION} WHERE account = ?1 AND void = 0 AND bot IS NULL
+                 AND NOT EXISTS (SELECT 1 FROM orders WHERE orders.account = ?1 AND orders.id = executions.order_id AND orders.ours = 1) ORDER BY n"
+            );
+            db.prepare_cached(&sql)?.query_map([account.as_str()], execution)?.collect()
+        })
+    }
+
     /// Executions that stand, in the order in which they were told; of one bot when it is named, of one order likewise.
     pub fn executions(&self, account: &AccountId, bot: Option<&str>, order_id: Option<&str>) -> Result<Vec<Execution>, JournalError> {
         self.read(|db| executions(db, account, bot, order_id))

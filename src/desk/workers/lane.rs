@@ -11,7 +11,7 @@
 //!   before the `place` is answered) and a `cancel_all` without a bot. What still waits is carried out after them; who wants
 //!   that not to happen sends a `halt` first.
 //! * `halt` and `resume` overtake everything and keep their order among themselves, whoever sent them.
-//! * Questions overtake orders, and keep their order among those answered on one channel: who wants to see the effect of a
+//! * Questions and comparisons with the venue overtake orders, and keep their order among those answered on one channel: who wants to see the effect of a
 //!   command waits for its answer.
 
 use std::borrow::Cow;
@@ -51,7 +51,7 @@ pub(super) fn lane_of(command: &DeskCommand) -> (Lane, Cow<'_, str>) {
     let reply_to = command.reply_to.as_deref();
     match &command.wish {
         Wish::Halt { .. } | Wish::Resume { .. } => (Lane::Halts, "".into()),
-        Wish::Ask(_) => (Lane::Questions, reply_to.unwrap_or_default().into()),
+        Wish::Ask(_) | Wish::Reconcile { .. } => (Lane::Questions, reply_to.unwrap_or_default().into()),
         Wish::Order(Command::Place(request)) => (Lane::Orders, bot_of(&request.client_order_id)),
         Wish::Order(Command::ClosePosition { client_order_id, .. }) => (Lane::Orders, bot_of(client_order_id)),
         Wish::Order(Command::Modify { order: OrderKey::Client(id), .. } | Command::Cancel(OrderKey::Client(id))) => (Lane::Orders, bot_of(id)),
@@ -109,6 +109,7 @@ mod tests {
             (r#""action":"cancel","order_id":"v1""#.to_owned(), (Lane::Cancels, "v1")),
             (r#""action":"modify","order_id":"v1","qty":"2""#.to_owned(), (Lane::Orders, "venue:v1")),
             (r#""action":"positions","reply_to":"me""#.to_owned(), (Lane::Questions, "me")),
+            (r#""action":"reconcile","dry_run":true,"reply_to":"me""#.to_owned(), (Lane::Questions, "me")),
             (r#""action":"halt","bot":"scalper""#.to_owned(), (Lane::Halts, "")),
             (r#""action":"resume","bot":"scalper""#.to_owned(), (Lane::Halts, "")),
         ] {

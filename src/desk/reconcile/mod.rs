@@ -1,7 +1,7 @@
 //! Whether what we know of a venue is what it holds: looked at when the process starts, after every lost stream, and as
 //! long as orders are open.
 //!
-//! The thread `desk-books`. A seat takes nothing new before its first pass, nor while its stream is down: what is filled then
+//! The thread `desk-reconcile`. A seat takes nothing new before its first pass, nor while its stream is down: what is filled then
 //! is not heard.
 //!
 //! | file | what |
@@ -31,7 +31,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// The body of the thread.
 #[derive(Debug)]
-pub struct Books {
+pub struct Reconciler {
     pub seats: Vec<Arc<Seat>>,
     pub ledger: Arc<Ledger>,
     pub clock: fn() -> Timestamp,
@@ -39,7 +39,7 @@ pub struct Books {
     pub heartbeat: Heartbeat,
 }
 
-impl Books {
+impl Reconciler {
     pub fn run(self) {
         let mut seats: Vec<(Schedule, Pass)> = self.seats.iter().map(|seat| (Schedule::default(), Pass::new(Arc::clone(seat), Arc::clone(&self.ledger)))).collect();
         while self.token.wait(LOOK_EVERY) != Waited::Stopped {
