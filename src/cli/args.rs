@@ -105,6 +105,12 @@ pub enum Command {
     /// Compare what the broker knows of an account with what its venue holds, and put right what differs
     #[command(after_help = "Examples:\n  alpaca-broker reconcile --dry-run\n  alpaca-broker reconcile --broker alpaca")]
     Reconcile(ReconcileArgs),
+    /// Tell the story of one order: who did what when, where it stands, and what nobody knows yet
+    ///
+    /// Reads the journal in the broker's data folder, whether a broker is running or not. Orders that it replaced, that
+    /// replaced it or that hang on it are part of the story.
+    #[command(after_help = "Examples:\n  alpaca-broker explain scalper-17\n  alpaca-broker explain 61e69015-8549-4bfd-b9c3-01e75843f47d --json")]
+    Explain(ExplainArgs),
     /// Let no new orders pass; a restart does not lift it
     ///
     /// For the account, unless told otherwise. Cancels always pass.
@@ -260,6 +266,19 @@ pub struct RegisterArgs {
     /// Seconds until it lapses unless registered again
     #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u32).range(1..=i64::from(MAX_TTL_S)))]
     pub ttl: u32,
+}
+
+#[derive(Debug, Args)]
+pub struct ExplainArgs {
+    /// Its client order id, or the venue's id
+    #[arg(value_name = "ORDER")]
+    pub order: String,
+    /// The configuration file that says where the data folder is [default: BROKER_CONFIG, else configs/broker.yaml if it is there]
+    #[arg(long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Print it as JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 #[derive(Debug, Args)]

@@ -8,6 +8,7 @@ use redis::RedisError;
 use super::exit;
 use crate::config::ConfigError;
 use crate::hub::HubError;
+use crate::journal::JournalError;
 use crate::observe::LogError;
 use crate::sim::SimError;
 
@@ -41,6 +42,12 @@ pub enum CliError {
     Hub(#[from] HubError),
     #[error("the built-in exchange does not start: {0}")]
     Sim(#[from] SimError),
+    #[error("there is no journal at {0}: name the data folder of the broker with --data-dir FOLDER")]
+    NoJournal(String),
+    #[error("the journal does not open: {0}")]
+    Journal(#[from] JournalError),
+    #[error("no order {order} is known in {journal}: neither a client order id nor a venue's id there is that; {accounts}")]
+    NoOrder { order: String, journal: String, accounts: String },
     #[error("{0}")]
     Log(#[from] LogError),
     #[error("signals cannot be handled: {0}")]

@@ -1,12 +1,13 @@
 //! The command line: parse, call, exit code.
 //!
-//! `run`, `sim` and `check` compose the library; all other commands talk to a running broker over Redis and know only
-//! what any bot knows.
+//! `run`, `sim` and `check` compose the library, `explain` reads its journal; all other commands talk to a running broker
+//! over Redis and know only what any bot knows.
 
 mod args;
 mod check;
 mod error;
 pub mod exit;
+mod explain;
 mod logs;
 mod messages;
 mod order_args;
@@ -77,6 +78,7 @@ fn dispatch(cli: &Cli, env: &dyn Fn(&str) -> Option<String>, console: &mut Conso
         Command::Positions(args) => orders::ask("positions", args, &place()?, console),
         Command::Balance(args) => orders::ask("balance", args, &place()?, console),
         Command::Reconcile(args) => orders::reconcile(args, &place()?, console),
+        Command::Explain(args) => explain::run(args, &cli.reach, env, console),
         Command::Halt(args) => orders::halt(args, &place()?, console),
         Command::Resume(args) => orders::resume(args, &place()?, console),
     }

@@ -11,6 +11,7 @@
 //! | `orders` | the last known state of each order, and its executions |
 //! | `commands` | what bots asked for and what became of it |
 //! | `timeline` | what happened to one order, for people |
+//! | `story` | where a name occurs, for people |
 //!
 //! Must not know what an update means, how it travels, or who asks.
 
@@ -18,6 +19,7 @@ mod commands;
 mod error;
 mod orders;
 mod schema;
+mod story;
 mod text;
 mod timeline;
 mod updates;
@@ -31,6 +33,7 @@ use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
 pub use commands::{CommandRecord, CommandState};
 pub use error::JournalError;
 pub use orders::{Execution, Known};
+pub use story::{Named, Told};
 pub use timeline::Moment;
 pub use updates::{Draft, Row, StreamState};
 

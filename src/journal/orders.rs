@@ -53,11 +53,11 @@ pub struct Execution {
     pub at: Timestamp,
 }
 
-const KNOWN: &str = "SELECT id, client_order_id, symbol, side, status, quantity, filled, filled_value, estimated, generation, acknowledged, submitted, updated, heard, bot, \
+pub(super) const KNOWN: &str = "SELECT id, client_order_id, symbol, side, status, quantity, filled, filled_value, estimated, generation, acknowledged, submitted, updated, heard, bot, \
                      ours, text FROM orders";
 const EXECUTION: &str = "SELECT execution_id, order_id, client_order_id, bot, symbol, side, price, quantity, fees, position, at FROM executions";
 
-fn known(row: &Row<'_>) -> rusqlite::Result<Known> {
+pub(super) fn known(row: &Row<'_>) -> rusqlite::Result<Known> {
     let mut column = Columns::of(row);
     let (id, client_order_id, symbol, side) = (column.next()?, column.next()?, column.next()?, column.side()?);
     let status = OrderStatus::from_name(&column.next::<String>()?).ok_or_else(|| column.bad("order status"))?;
@@ -214,6 +214,15 @@ impl Journal {
                  AND NOT EXISTS (SELECT 1 FROM orders WHERE orders.account = ?1 AND orders.id = executions.order_id AND orders.ours = 1) ORDER BY n"
             );
             db.prepare_cached(&sql)?.query_map([account.as_str()], execution)?.collect()
+        })
+    }
+
+    /// All executions of an order, with whether the venue took each back, in the order in which they were told.
+    pub fn executions_with_void(&self, account: &AccountId, order_id: &str) -> Result<Vec<(Execution, bool)>, JournalError> {
+        self.read(|db| {
+            let sql = format!("{} WHERE account = ? AND order_id = ? ORDER BY n", EXECUTION.replace(" FROM", ", void FROM"));
+            let with_void = |row: &Row<'_>| Ok((execution(row)?, row.get("void")?));
+            db.prepare_cached(&sql)?.query_map((account.as_str(), order_id), with_void)?.collect()
         })
     }
 
