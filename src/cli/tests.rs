@@ -162,6 +162,51 @@ fn price(symbol: &str, seq: u64) -> String {
     format!(r#"{{"type":"price","symbol":"{symbol}","price":150.250,"volume":7,"timestamp":"2026-11-20T14:30:00.5Z","seq":{seq}}}"#)
 }
 
+/// Answers the next command of the stream, and hands it back.
+fn answer_a_command(redis: &Redis, answer: &str) -> serde_json::Value {
+    let mut connection = redis.connect();
+    let deadline = std::time::Instant::now() + Duration::from_secs(20);
+    let text: String = loop {
+        let entries: Vec<(String, Vec<(String, String)>)> = redis::cmd("XRANGE").arg("broker:orders").arg("-").arg("+").query(&mut connection).unwrap();
+        if let Some((id, fields)) = entries.into_iter().next() {
+            redis::cmd("XDEL").arg("broker:orders").arg(id).exec(&mut connection).unwrap();
+            break fields.into_iter().find(|(name, _)| name == "command").unwrap().1;
+        }
+        assert!(std::time::Instant::now() < deadline, "no command came");
+        std::thread::yield_now();
+    };
+    let command: serde_json::Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(redis.publish(command["reply_to"].as_str().unwrap(), answer), 1);
+    command
+}
+
+#[test]
+fn a_bot_or_what_is_external_is_asked_for_and_a_comparison_is_printed() {
+    let redis = Redis::start();
+    redis.set_status(r#"{"type":"status","state":"running","brokers":[{"name":"paper","account":"paper","account_id":"p-1","live":false}]}"#);
+    let profit = r#"{"bot":"scalper","realized_pl":"40","unrealized_pl":"0","fees":"0","market_value":"0"}"#;
+    for (line, field, value, answer, shown) in [
+        ("orders --external", "external", serde_json::json!(true), r#""orders":[]"#.to_owned(), "no open orders"),
+        ("fills --bot scalper", "bot", "scalper".into(), r#""fills":[]"#.to_owned(), "no fills"),
+        ("positions --bot scalper", "bot", "scalper".into(), r#""positions":[]"#.to_owned(), "no positions"),
+        ("balance --bot scalper", "bot", "scalper".into(), format!(r#""profit":{profit}"#), "bot              scalper"),
+        (
+            "reconcile --dry-run",
+            "dry_run",
+            true.into(),
+            r#""reconcile":{"checked":3,"repaired":[],"fills_found":0,"positions_differ":[],"dry_run":true}"#.to_owned(),
+            "3 orders compared, 0 to be repaired, nothing was changed, 0 executions found",
+        ),
+    ] {
+        let running = start(&redis, line);
+        let command = answer_a_command(&redis, &format!(r#"{{"type":"order_reply","result":"accepted",{answer}}}"#));
+        assert_eq!((command["action"].as_str(), &command[field]), (line.split(' ').next(), &value));
+        assert!(crate::contract::parse_command(command.to_string().as_bytes()).is_ok(), "{command}");
+        let (code, out, notes) = running.end();
+        assert_eq!((code, out[0].as_str()), (exit::OK, shown), "{notes:?}");
+    }
+}
+
 #[test]
 fn status_shows_a_running_broker_and_fails_without_one() {
     let redis = Redis::start();

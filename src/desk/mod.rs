@@ -27,7 +27,7 @@ mod sights;
 mod stock;
 mod workers;
 
-pub use answer::{Answer, DifferenceView, ReconcileView, RepairView, Verdict};
+pub use answer::{Answer, DifferenceView, ProfitView, ReconcileView, RepairView, Verdict};
 pub use desk::{Desk, STALE_AFTER, WantPrices, asset_class};
 pub use halts::{HaltFile, HaltFileError};
 pub use pump::Pump;

@@ -368,3 +368,15 @@ fn the_exits_of_a_bracket_belong_to_the_bot() {
     let usage = table.seats[0].guarded().gate.usage(wall_now());
     assert_eq!(usage.bots.keys().map(String::as_str).collect::<Vec<_>>(), ["b"]);
 }
+
+#[test]
+fn without_a_journal_nobody_can_tell_the_bots_apart() {
+    let table = table(Limits::default(), BTreeMap::new());
+    table.buy("bot-1", "10");
+    let asks = ["orders", "fills", "positions", "balance"].map(|action| format!(r#"{{"action":"{action}","bot":"bot"}}"#));
+    for text in asks.into_iter().chain([r#"{"action":"orders","external":true}"#.to_owned(), r#"{"action":"reconcile","dry_run":true}"#.to_owned()]) {
+        let answer = table.tell(&text);
+        assert_eq!((answer["result"].as_str(), answer["reason"].as_str()), (Some("denied"), Some("this broker keeps no journal")), "{text}");
+    }
+    assert_eq!(table.tell(r#"{"action":"positions"}"#)["positions"][0]["qty"], "10");
+}

@@ -104,7 +104,7 @@ fn every_command_has_help_and_nonsense_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let help = ask(&mut broker(folder.path(), &["--help"]));
     assert_eq!((help.code, help.errors.as_str()), (Some(0), ""));
-    for command in ["run", "sim", "check", "status", "watch", "register", "unregister", "logs"] {
+    for command in ["run", "sim", "check", "status", "watch", "register", "unregister", "logs", "reconcile", "explain"] {
         assert!(help.out.contains(&format!("\n  {command} ")), "{command} is not in {}", help.out);
         let of_command = ask(&mut broker(folder.path(), &[command, "--help"]));
         assert_eq!(of_command.code, Some(0), "{of_command:?}");

@@ -2,6 +2,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use alpaca_broker::config::Config;
+use alpaca_broker::desk::{Answer, DifferenceView, ProfitView, ReconcileView, RepairView, Verdict};
 use alpaca_broker::model::{Amount, Bar, BarKind, Correction, Digits, Fact, Luld, Status, TradeCancel};
 use alpaca_broker::risk::Limits;
 use alpaca_broker::runtime::wall_now;
@@ -177,6 +178,25 @@ fn hear_the_log() {
     let _service = service(folder.path(), &redis.url(), &[], &["--sim"]);
     let line = bot.until("a log line", |message| message.name == "Log");
     assert!(!line.body["message"].as_str().unwrap().is_empty(), "{}", line.text);
+}
+
+#[test]
+fn profits_and_comparisons_are_written_as_the_contract_says() {
+    let judge = |answer: Answer| contract().judge("/components/schemas/OrderReply", &serde_json::from_str(&answer.to_json()).unwrap()).unwrap();
+    let text = str::to_owned;
+    for bot in [Some(text("scalper")), None] {
+        let profit = ProfitView { bot, realized_pl: text("40"), unrealized_pl: text("-1.5"), fees: text("0.2"), market_value: text("0") };
+        judge(Answer { profit: Some(profit), ..Answer::new("balance", Verdict::Accepted) });
+    }
+    let compared = ReconcileView {
+        checked: 2,
+        repaired: vec![RepairView { order_id: text("v1"), client_order_id: text("scalper-17"), what: text("filled at the venue") }],
+        fills_found: 1,
+        positions_differ: vec![DifferenceView { symbol: text("AAPL"), ours: text("0"), venues: text("10") }],
+        dry_run: true,
+    };
+    judge(Answer { reconcile: Some(compared), ..Answer::new("reconcile", Verdict::Accepted) });
+    judge(Answer { reconcile: Some(ReconcileView::default()), ..Answer::new("reconcile", Verdict::Accepted) });
 }
 
 #[test]
