@@ -94,20 +94,24 @@ impl Rig {
     }
 
     fn tell_as(&self, count: u64, bot: Option<&str>, at: Timestamp) {
-        let first = self.journal.stream(&account()).unwrap().last + 1;
+        self.tell_with(&account(), count, |draft| Draft { bot: bot.map(str::to_owned), at, ..draft });
+    }
+
+    fn tell_with(&self, account: &AccountId, count: u64, change: impl Fn(Draft) -> Draft) {
+        let first = self.journal.stream(account).unwrap().last + 1;
         let drafts = (first..first + count).map(|n| Draft {
             order_id: format!("v{n}"),
             client_order_id: "b-1".into(),
             symbol: "AAPL".into(),
-            bot: bot.map(str::to_owned),
+            bot: None,
             event: "fill".into(),
             source: Source::Stream,
             entry: format!(r#"{{"type":"order","fact":{n}}}"#),
             typed: Some(format!(r#"{{"typed":{n}}}"#)),
             keys: vec![n.to_string()],
-            at,
+            at: wall_now(),
         });
-        let put = |step: &crate::journal::Step<'_>| drafts.into_iter().try_for_each(|draft| step.append(&account(), &draft).map(drop));
+        let put = |step: &crate::journal::Step<'_>| drafts.into_iter().try_for_each(|draft| step.append(account, &change(draft)).map(drop));
         self.journal.write::<_, crate::journal::JournalError>(put).unwrap();
         if let Some(running) = &self.running {
             let _ = running.wake.try_send(());
@@ -370,19 +374,63 @@ fn a_new_journal_goes_on_above_the_epoch_of_the_old_one() {
 }
 
 #[test]
-fn nothing_is_lost_while_redis_has_no_memory() {
+fn nothing_is_lost_while_redis_takes_nothing() {
     let server = RedisServer::start();
     let rig = Rig::started(&server);
     rig.tell(1);
     rig.shows(&server, 1..=1);
     let mut heard = listen(&server);
-    let _: () = query(&server, &["CONFIG", "SET", "maxmemory", "1mb"]);
-    rig.tell(2);
-    until("it is refused", || rig.stats().refused() > 0);
-    assert_eq!(rig.stats().waiting.get(), 2);
-    let _: () = query(&server, &["CONFIG", "SET", "maxmemory", "0"]);
-    rig.shows(&server, 1..=3);
-    assert_eq!(heard(r#"{"typed":3}"#), copies(rig.epoch(), 2..=3));
+    // No memory, and no replica that would have it too.
+    for (round, (option, bad)) in (1..).zip([("maxmemory", "1mb"), ("min-replicas-to-write", "3")]) {
+        let (refused, last) = (rig.stats().refused(), 2 * round + 1);
+        let _: () = query(&server, &["CONFIG", "SET", option, bad]);
+        rig.tell(2);
+        until("it is refused", || rig.stats().refused() > refused);
+        until("both wait", || rig.stats().waiting.get() == 2);
+        let _: () = query(&server, &["CONFIG", "SET", option, "0"]);
+        rig.shows(&server, 1..=last);
+        assert_eq!(heard(&format!(r#"{{"typed":{last}}}"#)), copies(rig.epoch(), last - 1..=last));
+    }
+}
+
+#[test]
+fn what_has_no_copies_no_symbol_or_a_quiet_account_is_not_shouted() {
+    let server = RedisServer::start();
+    let mut heard = listen(&server);
+    let rig = Rig::started(&server);
+    rig.tell_with(&account(), 1, |draft| Draft { typed: None, ..draft });
+    rig.tell_with(&account(), 1, |draft| Draft { symbol: String::new(), ..draft });
+    rig.tell_with(&"other".parse().unwrap(), 1, |draft| draft);
+    rig.shows(&server, 1..=2);
+    until("the other is there", || entries(&server, "broker:order_updates:other").len() == 1);
+    rig.tell(1);
+    let expected = [vec![r#"{"typed":2}"#.to_owned()], copies(rig.epoch(), 3..=3)].concat();
+    assert_eq!(heard(r#"{"typed":3}"#), expected);
+}
+
+#[test]
+fn a_long_backlog_keeps_no_other_account_waiting() {
+    let server = RedisServer::start();
+    let mut rig = Rig::new(&server);
+    rig.tell(5_000);
+    rig.tell_with(&"other".parse().unwrap(), 1, |draft| draft);
+    rig.start();
+    until("the other is there", || entries(&server, "broker:order_updates:other").len() == 1);
+    assert!(query::<u64>(&server, &["XLEN", KEY]) < 5_000);
+    rig.shows(&server, 1..=5_000);
+}
+
+#[test]
+fn connections_that_break_at_any_moment_lose_and_repeat_nothing() {
+    let server = RedisServer::start();
+    let rig = Rig::started(&server);
+    let mut killer = bot(&server);
+    for _ in 0..30 {
+        rig.tell(100);
+        let _: i64 = ::redis::cmd("CLIENT").arg("KILL").arg("TYPE").arg("normal").arg("SKIPME").arg("yes").query(&mut killer).unwrap();
+    }
+    rig.shows(&server, 1..=3_000);
+    assert!(rig.stats().redis.losses.get() > 0);
 }
 
 #[test]

@@ -17,8 +17,9 @@ use crate::model::{AccountId, Symbol};
 use crate::redis::{Appended, Foreign, Hush, Messages, Next, StreamWriter, Undone, held_back};
 use crate::runtime::wall_now;
 
-/// Updates of one stream before the next has its turn.
+/// Updates of one stream before the next has its turn, and how long they may take when Redis is slow.
 const TURN: usize = 256;
+const TURN_WITHIN: Duration = Duration::from_millis(100);
 /// How long a stream is left alone after a refusal.
 const RETRY_AFTER: Duration = Duration::from_secs(2);
 /// How often a stream on which nothing happens is looked at: somebody may have deleted it.
@@ -80,6 +81,8 @@ struct Work {
     wake: Receiver<()>,
     started: bool,
     leading: bool,
+    /// When the last updates have to be out, after the stop.
+    last_at: Option<Instant>,
     hush: Hush,
 }
 
@@ -88,7 +91,7 @@ struct Work {
 pub fn run_appender(appender: Appender) -> usize {
     let writer = StreamWriter::new("orders", Arc::clone(&appender.redis), appender.stop.clone(), Arc::clone(&appender.stats.redis));
     let wake = appender.wake.clone();
-    let mut work = Work { of: appender, writer, streams: Vec::new(), wake, started: false, leading: false, hush: Hush::default() };
+    let mut work = Work { of: appender, writer, streams: Vec::new(), wake, started: false, leading: false, last_at: None, hush: Hush::default() };
     if let Err(foreign) = work.run() {
         log::error!("{foreign}");
         let _ = work.of.foreign.try_send(foreign.to_string());
@@ -107,8 +110,8 @@ impl Work {
                 self.rest();
             }
         }
-        let deadline = Instant::now() + LAST_WITHIN;
-        while self.leads() && self.writer.is_up() && self.turn()? && Instant::now() < deadline {}
+        self.last_at = Some(Instant::now() + LAST_WITHIN);
+        while self.leads() && self.writer.is_up() && self.turn()? && !self.is_over() {}
         self.notice();
         Ok(())
     }
@@ -131,6 +134,10 @@ impl Work {
         leads
     }
 
+    fn is_over(&self) -> bool {
+        self.last_at.map_or(!self.of.stop.is_running(), |last_at| Instant::now() >= last_at)
+    }
+
     /// A turn for each stream; says whether there may be more to do at once.
     fn turn(&mut self) -> Result<bool, Foreign> {
         self.of.heartbeat.beat();
@@ -139,6 +146,9 @@ impl Work {
         if self.leading && self.writer.is_up() {
             let mut streams = std::mem::take(&mut self.streams);
             for stream in &mut streams {
+                if self.is_over() {
+                    break;
+                }
                 let served = self.serve(stream);
                 self.of.heartbeat.beat();
                 match served {
@@ -318,8 +328,11 @@ impl Work {
         }
         let rows = stream.rows(&self.of.journal, after, TURN)?;
         let on_ticker = stream.bot.is_none() && (self.of.ticker)(&stream.account);
-        let mut copies = Copies::default();
+        let (mut copies, until) = (Copies::default(), Instant::now() + TURN_WITHIN);
         for row in &rows {
+            if Instant::now() >= until {
+                break;
+            }
             let Next::Append(at) = stream.target.next() else { return Ok(true) };
             let n = stream.number(row);
             let json = with_id(&row.entry, stream.target.id(n));
