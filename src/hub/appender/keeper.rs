@@ -15,7 +15,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 const TIDY_EVERY: Duration = Duration::from_secs(1);
 /// Updates after which the log is moved at once.
 const TIDY_AFTER: u64 = 500;
-const PRUNE_EVERY: Duration = Duration::from_secs(600);
+const PRUNE_EVERY: Duration = Duration::from_secs(3_600);
 /// Rows forgotten in one step; writers wait for a step.
 const PRUNED_AT_ONCE: usize = 1_000;
 /// The journal remembers this much longer than the streams.

@@ -290,6 +290,8 @@ impl Work {
             log::warn!("{} is gone from Redis and is made anew, from number {first} to {}", stream.target.key(), stream.given);
         }
         stream.target.make_above(first - 1);
+        // What is too old for the stream is no news either.
+        stream.copied = stream.copied.map(|copied| copied.max(first - 1));
         Ok(())
     }
 
