@@ -128,7 +128,7 @@ class Broker:
                  bot: str, account: str = "paper", exchange: Optional[str] = None, timeout: float = 10.0) -> None:  # fmt: skip
         self.client = connect(redis_url, host, port, db)
         self.bot, self.account, self.exchange, self.timeout = bot, account, exchange, timeout
-        self._replies = self.client.pubsub(ignore_subscribe_messages=True)
+        self._replies = self.client.pubsub()
         self._lock, self._last_id, self._order_stream = threading.Lock(), 0, ""
 
     def new_id(self) -> str:
@@ -179,8 +179,8 @@ class Broker:
             while time.monotonic() < deadline:
                 try:
                     self._replies.subscribe(command["reply_to"])
-                    while self._replies.get_message(timeout=0.01) or self._replies.get_message():
-                        pass  # What is left of an earlier question.
+                    while (self._replies.get_message(timeout=1) or {"type": "subscribe"})["type"] != "subscribe":
+                        pass  # An answer to an earlier question.
                     with suppress(BrokerError):  # No broker says yet what its order stream is called; it may still reply.
                         tail = tail or [self.order_stream(), self._last(self.order_stream())]
                     sent += 1
@@ -195,7 +195,7 @@ class Broker:
         return Answer(action, "unknown" if sent else "denied", command.get("client_order_id"), why)
 
     def _heard(self, tail: list[str]) -> Iterator[dict[str, Any]]:
-        if message := self._replies.get_message(timeout=0.05):
+        if (message := self._replies.get_message(timeout=0.05)) and message["type"] == "message":
             yield json.loads(message["data"], parse_float=Decimal)
         for _, entries in self.client.xread({tail[0]: tail[1]}) if tail else []:
             for tail[1], fields in entries:

@@ -96,3 +96,9 @@ fn the_quick_start_prints_prices_and_gives_its_registration_back() {
     assert_eq!((ended.code, ended.errors.as_str()), (Some(0), ""));
     crate::support::rig::wait_until("the quick start has left", || !redis::cmd("EXISTS").arg("broker:registrations").query::<bool>(&mut client).unwrap());
 }
+
+#[test]
+fn the_helper_for_bots_loses_nothing_when_its_broker_is_at_its_worst() {
+    let redis = RedisServer::start();
+    assert_all_ok(&ask(python(NEWEST, "tests/clients/redis_py_helper.py").arg(redis.url())));
+}
