@@ -12,13 +12,14 @@
 //! | 5 | `config` |
 //! | 6 | `exchanges`, `journal`, `redis` |
 //! | 7 | `desk`, `sim` |
-//! | 8 | `hub` |
+//! | 8 | `hub`, `client` |
 //! | 9 | `cli` |
 //!
 //! Siblings of one layer meet only where they are composed: in `hub/service.rs` and in `cli`.
 
 pub mod calendar;
 pub mod cli;
+pub mod client;
 pub mod config;
 pub mod contract;
 pub mod desk;

@@ -11,7 +11,7 @@ const LAYERS: [&[&str]; 10] = [
     &["config"],
     &["exchanges", "journal", "redis"],
     &["desk", "sim"],
-    &["hub"],
+    &["hub", "client"],
     &["cli"],
 ];
 /// `contract` writes down what `events` carry.
