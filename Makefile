@@ -1,7 +1,7 @@
 # `make` lists the targets. A target calls cargo or .ci/dev.sh, where everything that has to decide something lives.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run build release test test-fast check fmt lint doc deny bench bench-compare stages stall cover docker install install-service redis clients clean
+.PHONY: help run sandbox build release test test-fast check fmt lint doc deny bench bench-compare stages stall cover docker install install-service redis clients clean
 
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 PREFIX ?= /usr/local
@@ -18,6 +18,10 @@ help: ## this list
 run: redis ## build and run the broker with a private Redis; simulated prices when no Alpaca key is set; Ctrl-C stops both
 	@cargo build --locked --profile $(PROFILE) --bin alpaca-broker
 	@.ci/dev.sh run $(BINARY)
+
+sandbox: redis ## places and cancels one order far from the market on your paper account, with the keys of configs/.env; a line of JSON
+	@cargo build --locked --profile $(PROFILE) --bin alpaca-broker
+	@.ci/dev.sh sandbox $(BINARY)
 
 build: ## debug build
 	cargo build --locked

@@ -136,6 +136,59 @@ run() {
     exit $status
 }
 
+# --- make sandbox ----------------------------------------------------------------------------------------------------
+
+# Opt-in: one order far from the market on a real paper account. Live keys are refused, and none but the paper keys are passed on.
+sandbox() {
+    case "$1" in /*) binary=$1 ;; *) binary=$PWD/$1 ;; esac
+    key=$(value PAPER_ALPACA_API_KEY_ID)
+    secret=$(value PAPER_ALPACA_API_SECRET_KEY)
+    case "$key$secret" in
+        *your_paper_*) key= ;;
+    esac
+    if [ -z "$key" ] || [ -z "$secret" ]; then
+        say "the sandbox needs a paper account: set PAPER_ALPACA_API_KEY_ID and PAPER_ALPACA_API_SECRET_KEY, in the environment or in configs/.env"
+        exit 78
+    fi
+    case "$key $(value BROKER_LIVE) $(value APCA_API_BASE_URL)" in
+        AK* | *' 1 '* | *' true '* | *//api.alpaca.markets*)
+            say "these keys or settings are for real money, which the sandbox refuses; use keys of a paper account (they begin with PK), without BROKER_LIVE"
+            exit 78
+            ;;
+    esac
+    python_environment tests/clients/requirements-common.txt target/clients-python/common
+    sweep
+    port=16379
+    until start_redis "$port"; do
+        port=$((port + 1))
+        [ $port -lt 16430 ] || { say "no free port for a private Redis from 16379 to $port"; exit 1; }
+    done
+    room=$PWD/target/run/sandbox-$$
+    mkdir -p "$room/exchanges"
+    broker=
+    trap '[ -z "$broker" ] || { kill -TERM $broker 2>/dev/null; wait $broker 2>/dev/null; } || :; stop_redis; rm -rf "$room"' EXIT
+    trap 'exit 130' INT TERM HUP
+    printf 'http: off\ndata_dir: ./data\n' >"$room/broker.yaml"
+    printf 'broker_type: alpaca\nenabled: true\ncredentials:\n  account: paper\ntrading:\n  default_order_type: limit\nrisk_limits:\n  max_order_value: 10\n  max_open_orders: 100\n' >"$room/exchanges/alpaca.yaml"
+    PAPER_ALPACA_API_KEY_ID=$key PAPER_ALPACA_API_SECRET_KEY=$secret
+    APCA_API_BASE_URL=$(value APCA_API_BASE_URL) APCA_API_DATA_URL=$(value APCA_API_DATA_URL)
+    APCA_API_STREAM_URL=$(value APCA_API_STREAM_URL) APCA_TRADING_STREAM_URL=$(value APCA_TRADING_STREAM_URL)
+    for name in APCA_API_BASE_URL APCA_API_DATA_URL APCA_API_STREAM_URL APCA_TRADING_STREAM_URL; do
+        eval "[ -z \"\$$name\" ] || export $name"
+    done
+    REDIS_URL=redis://127.0.0.1:$port/0
+    export PAPER_ALPACA_API_KEY_ID PAPER_ALPACA_API_SECRET_KEY REDIS_URL
+    # Nothing else that the environment or configs/ says is meant here: the broker runs in a folder of its own.
+    unset ALPACA_API_KEY_ID ALPACA_API_SECRET_KEY BROKER_LIVE BROKER_CONFIG BROKER_EXCHANGES_DIR BROKER_DATA_DIR BROKER_SYMBOLS || :
+    unset REDIS_HOST REDIS_PORT REDIS_DB REDIS_USERNAME REDIS_PASSWORD || :
+    (cd "$room" && exec "$binary" run --config broker.yaml) >"$room/log" 2>&1 &
+    broker=$!
+    status=0
+    target/clients-python/common/bin/python .ci/sandbox.py "redis://127.0.0.1:$port/0" || status=$?
+    [ $status = 0 ] || { say "the broker said:"; tail -n 30 "$room/log" >&2; }
+    exit $status
+}
+
 # --- checks ---------------------------------------------------------------------------------------------------------
 
 test_fast() {
@@ -402,9 +455,9 @@ case "${1:-}" in
     redis | clients | compare | deny | cover) "$1" ;;
     test-fast) test_fast ;;
     install-service) install_service ;;
-    run) run "$2" ;;
+    run | sandbox) "$1" "$2" ;;
     *)
-        say "usage: .ci/dev.sh redis|clients|compare|deny|cover|test-fast|install-service|run BINARY"
+        say "usage: .ci/dev.sh redis|clients|compare|deny|cover|test-fast|install-service|run BINARY|sandbox BINARY"
         exit 2
         ;;
 esac
