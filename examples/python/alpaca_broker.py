@@ -288,12 +288,12 @@ def name_of(event: dict[str, Any]) -> str:
 
 
 def understood(body: dict[str, Any], command: dict[str, Any], sent: int) -> Optional[Answer]:
-    """The answer to the command, if this is it: a reply, or the order stream's entry for it."""
-    action, names = command["action"], {command.get("client_order_id"), command.get("new_client_order_id")} - {None}
+    """The answer to the command, if this is it: a reply (some refusals name no order), or the order stream's entry for it."""
+    action, names = command["action"], (command.get("client_order_id"), command.get("new_client_order_id"))
     entry = body.get("type") == "order" and body.get("answer") and action in ("place", "close_position")
-    if not (entry or (body.get("type") == "order_reply" and body.get("action") == action)) or (names and name_of(body) not in names):
+    if not (entry or (body.get("type") == "order_reply" and body.get("action") == action)) or (any(names) and name_of(body) not in (*names, "")):
         return None
     result, reason = body["event"] if entry else body["result"], body.get("reason")
     if sent > 1 and result == "rejected" and action in ("cancel", "modify"):
         result, reason = "unknown", f"it was sent {sent} times and once refused ({reason}): look the order up"
-    return Answer(action, result, name_of(body) or None, reason, body)
+    return Answer(action, result, name_of(body) or names[0], reason, body)

@@ -81,13 +81,14 @@ impl Asked {
             }
             _ => return None,
         };
-        if !self.names.is_empty() && !name.as_ref().is_some_and(|name| self.names.contains(name)) {
+        // Some refusals name no order.
+        if !self.names.is_empty() && name.as_ref().is_some_and(|name| !self.names.contains(name)) {
             return None;
         }
         // What is refused the second time may have been done the first time.
         let twice = sent > 1 && result == Verdict::Rejected && matches!(self.action, "cancel" | "modify");
         let reason = if twice { Some(format!("it was sent {sent} times and once refused: look the order up")) } else { message.reason };
-        Some(Answer { result: if twice { Verdict::Unknown } else { result }, client_order_id: name, reason, text: text.to_owned() })
+        Some(Answer { result: if twice { Verdict::Unknown } else { result }, client_order_id: name.or_else(|| self.name()), reason, text: text.to_owned() })
     }
 }
 

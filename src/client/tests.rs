@@ -41,7 +41,11 @@ fn desk(server: &RedisServer, script: Vec<fn(&mut Connection, &Value)>) -> (Join
 }
 
 fn reply(redis: &mut Connection, command: &Value, result: &str) {
-    let body = json!({"type": "order_reply", "action": command["action"], "result": result, "client_order_id": command["client_order_id"]});
+    let mut body = json!({"type": "order_reply", "action": command["action"], "result": result});
+    // As the desk does, not every refusal names the order.
+    if result == "accepted" {
+        body["client_order_id"] = command["client_order_id"].clone();
+    }
     redis::cmd("PUBLISH").arg(command["reply_to"].as_str()).arg(body.to_string()).exec(redis).unwrap();
 }
 

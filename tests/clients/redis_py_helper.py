@@ -72,7 +72,8 @@ class Peer(threading.Thread):
             fill = {"execution_id": f"e-{name}", "price": str(self.price), "qty": str(command["qty"])}
             self.write({"type": "order", "event": "fill", "order_data": {**order, "status": "filled"}, "source": "stream", **fill})
         elif action == "order":
-            reply = {**reply, "order": {"status": "filled"}} if name in self.placed else {**reply, "result": "rejected", "reason": "no such order"}
+            unknown = {**reply, "result": "rejected", "reason": "no such order", "client_order_id": None}
+            reply = {**reply, "order": {"status": "filled"}} if name in self.placed else unknown
         elif action in ("positions", "fills", "orders"):
             held = sum(Decimal(str(c["qty"])) * (1 if c["side"] == "buy" else -1) for c in self.placed.values())
             reply[action] = [{"symbol": "AAPL", "qty": str(held)}] if action == "positions" else []
@@ -120,6 +121,7 @@ def check_commands(url, peer):
     command = peer.commands[-1]
     expect(answer.accepted and answer.client_order_id == command["client_order_id"], f"odd answer {answer}")
     expect((command["qty"], command["limit_price"], command["account"], "exchange" in command) == ("1.50", "150.00", "paper", False), f"odd command {command}")
+    expect(broker.ask("order", client_order_id="scalper-none").result == "rejected", "a refusal that names no order is not heard")
     ok(f"place is answered: {answer.client_order_id}")
 
     peer.deaf_on_replies = True
