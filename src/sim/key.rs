@@ -98,7 +98,7 @@ fn account_id(number: u32) -> String {
 pub enum KeyTextError {
     #[error("a key is written id:secret or id:secret:plan, without spaces")]
     Form,
-    #[error("the plans are basic and plus")]
+    #[error("the plans are basic and plus, and unlimited for no limits at all")]
     Plan,
 }
 
@@ -113,6 +113,7 @@ impl FromStr for SimKey {
             return Err(KeyTextError::Form);
         }
         let plan = match plan {
+            Some("unlimited") => return Ok(SimKey { key_id: id.to_owned(), secret: Secret::new(secret), ..SimKey::default() }),
             None | Some("basic") => Plan::Basic,
             Some("plus") => Plan::Plus,
             Some(_) => return Err(KeyTextError::Plan),
@@ -133,6 +134,8 @@ mod tests {
         assert_eq!((plus.symbol_limit, plus.data_per_minute, plus.feeds.contains(&"sip".to_owned())), (None, Some(10_000), true));
         assert!(basic.opens_with("PK1", "s3cret") && basic.opens_with("oauth", "s3cret") && !basic.opens_with("PK1", "other"));
         assert!(!basic.opens_with("PK2", "s3cret"));
+        let unlimited: SimKey = "PK3:s3cret:unlimited".parse().unwrap();
+        assert_eq!((unlimited.trading_per_minute, unlimited.data_per_minute, unlimited.symbol_limit), (None, None, None));
         assert_eq!(SimKey::default().on_account(1).account_id, SimKey::default().account_id);
     }
 

@@ -39,6 +39,15 @@ pub(super) struct Update {
     pub data: String,
 }
 
+/// An order was taken in, as it was then.
+#[derive(Debug, Clone)]
+pub(super) struct Acceptance {
+    pub account: String,
+    pub order: Arc<Order>,
+    /// The order that it is to replace.
+    pub instead_of: Option<VenueOrderId>,
+}
+
 #[derive(Debug)]
 pub(super) struct Exchange {
     ids: Ids,
@@ -51,6 +60,7 @@ pub(super) struct Exchange {
     customers: BTreeMap<AccountId, Customer>,
     session: MarketSession,
     updates: Vec<Update>,
+    accepted: Vec<Acceptance>,
     /// Open orders that hang on another, as they were told last.
     told_legs: HashMap<VenueOrderId, Arc<Order>>,
 }
@@ -82,6 +92,7 @@ impl Exchange {
             customers: BTreeMap::new(),
             session: MarketSession::Closed,
             updates: Vec::new(),
+            accepted: Vec::new(),
             told_legs: HashMap::new(),
         };
         exchange.set_session(MarketSession::Regular, now);
@@ -168,6 +179,11 @@ impl Exchange {
     /// What happened since the last call, in order.
     pub(super) fn take_updates(&mut self) -> Vec<Update> {
         std::mem::take(&mut self.updates)
+    }
+
+    /// The orders that were taken in since the last call.
+    pub(super) fn take_accepted(&mut self) -> Vec<Acceptance> {
+        std::mem::take(&mut self.accepted)
     }
 
     /// When [`Exchange::due`] has something to do.

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use rust_decimal::Decimal;
 
 use super::refusal::{About, Refusal, not_allowed_to_short, of_engine};
-use super::{Asset, Exchange, Update, check};
+use super::{Acceptance, Asset, Exchange, Update, check};
 use crate::contract::{OrderSetting, write_order, write_trade_update};
 use crate::events::{Event, OrderKey, OrderUpdate};
 use crate::exchanges::paper::engine;
@@ -63,7 +63,7 @@ impl Exchange {
         let side = request.side;
         let placed = self.engine.place(&id, request, now);
         let arrival = placed.map_err(|refusal| self.refused(refusal, &id, Some((&asset, side)), ""));
-        self.arrived(arrival)
+        self.arrived(&id, arrival, None)
     }
 
     /// A name for an order whose customer gave none.
@@ -122,11 +122,14 @@ impl Exchange {
         let account = self.customer(account)?.id.clone();
         let replaced = self.engine.modify(&account, &OrderKey::Venue(old.id.clone()), change, now);
         let arrival = replaced.map_err(|refusal| self.refused(refusal, &account, Some((&asset, wish.side)), id));
-        self.arrived(arrival)
+        self.arrived(&account, arrival, Some(old.id.clone()))
     }
 
     /// Tells what an order has set off, and keeps of its legs how they were before that.
-    fn arrived(&mut self, order: Result<Arc<Order>, Refusal>) -> Result<Arrival, Refusal> {
+    fn arrived(&mut self, account: &AccountId, order: Result<Arc<Order>, Refusal>, instead_of: Option<VenueOrderId>) -> Result<Arrival, Refusal> {
+        if let Ok(order) = &order {
+            self.accepted.push(Acceptance { account: account.to_string(), order: Arc::clone(order), instead_of });
+        }
         let events = self.engine.take_events();
         let first = |id: &VenueOrderId| events.iter().find_map(|event| order_of(event).filter(|order| order.id == *id).cloned());
         let arrival = order.map(|order| Arrival { legs: order.legs.iter().filter_map(first).collect(), order });

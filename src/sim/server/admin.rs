@@ -16,6 +16,8 @@ use crate::sim::http::Head;
 use crate::sim::rest::Response;
 
 const PREFIX: &str = "/admin";
+/// Entries of the history in one answer at most.
+const HISTORY_PAGE: u64 = 10_000;
 
 /// What a path names under `/admin`; `None` when it is another path.
 pub(super) fn part(path: &str) -> Option<&str> {
@@ -43,6 +45,7 @@ pub(super) fn answer(shared: &Shared, head: &Head, path: &str, body: &[u8], from
         ("POST", "/market") => by_hand::market(shared, body),
         ("GET", "/counters") => counters(shared),
         ("GET", "/record") => record(shared, &head.query),
+        ("GET", "/history") => history(shared, &head.query),
         ("GET", "/certificate") => match &shared.made_certificate {
             Some(pem) => shown(200, &json!({"pem": pem})),
             None => told(404, "no certificate was made here"),
@@ -50,8 +53,8 @@ pub(super) fn answer(shared: &Shared, head: &Head, path: &str, body: &[u8], from
         ("GET", "" | "/help") => help(),
         ("GET", "/clock") => by_hand::clock(shared),
         ("POST", "/clock") => by_hand::set_clock(shared, body),
-        (_, "/faults" | "/market" | "/clock" | "/counters" | "/record") => told(405, "method not allowed"),
-        _ => told(404, "there are /admin/faults, /admin/market, /admin/clock, /admin/counters and /admin/record"),
+        (_, "/faults" | "/market" | "/clock" | "/counters" | "/record" | "/history") => told(405, "method not allowed"),
+        _ => told(404, "there are /admin/faults, /admin/market, /admin/clock, /admin/counters, /admin/record and /admin/history"),
     }
 }
 
@@ -132,6 +135,14 @@ fn record(shared: &Shared, query: &[(String, String)]) -> Response {
         .map(|r| json!({"ns": r.at.nanos(), "connection": r.connection, "direction": direction(r.direction), "kind": r.kind, "text": r.text}))
         .collect();
     shown(200, &Value::Array(value))
+}
+
+/// `after` is the number of the last entry that the reader has.
+fn history(shared: &Shared, query: &[(String, String)]) -> Response {
+    let number = |name: &str, default| query.iter().find(|(known, _)| known == name).map_or(Ok(default), |(_, value)| value.parse::<u64>());
+    let (Ok(after), Ok(limit)) = (number("after", 0), number("limit", HISTORY_PAGE)) else { return told(400, "after and limit are numbers") };
+    let page = shared.hub.lock().history.after(after, usize::try_from(limit.min(HISTORY_PAGE)).unwrap_or(0), Instant::now());
+    Response { status: 200, body: serde_json::to_vec(&page).unwrap_or_default() }
 }
 
 #[cfg(test)]

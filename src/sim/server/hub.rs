@@ -8,6 +8,7 @@ use serde_json::Value;
 use tungstenite::Bytes;
 
 use super::counters::Counters;
+use super::history::History;
 use super::outbox::{Out, Outbox, Signal};
 use super::record::{ConnectionRecord, StageFault};
 use crate::config::Codec;
@@ -35,6 +36,7 @@ pub(super) struct Hub {
     stages: Vec<StageFault>,
     pub(super) faults: Faults,
     pub(super) events: EventLog,
+    pub(super) history: History,
     pub(super) counters: Counters,
     records: VecDeque<ConnectionRecord>,
     accepts: VecDeque<Instant>,
@@ -134,7 +136,9 @@ impl Hub {
 
     /// The connection is gone; `cleanly` after a close frame of either side.
     pub(super) fn closed(&mut self, id: u64, cleanly: bool, linger: Duration, now: Instant) {
-        self.peers.remove(&id);
+        if let Some(Peer { kind: PeerKind::Trading { account: Some(account), listening: true }, .. }) = self.peers.remove(&id) {
+            self.history.listens(id, &account, false, now);
+        }
         let haunted = (!cleanly && !linger.is_zero()).then(|| Slot::Haunted(now + linger));
         self.slots.retain(|_, held| {
             held.retain_mut(|slot| match slot {
@@ -193,7 +197,12 @@ impl Hub {
     }
 
     pub(super) fn listen(&mut self, id: u64, on: bool) {
-        if let Some(Peer { kind: PeerKind::Trading { listening, .. }, .. }) = self.peers.get_mut(&id) {
+        if let Some(Peer { kind: PeerKind::Trading { account, listening }, .. }) = self.peers.get_mut(&id) {
+            if *listening != on
+                && let Some(account) = account
+            {
+                self.history.listens(id, account, on, Instant::now());
+            }
             *listening = on;
         }
         self.record(id, |record| record.listening = on);
@@ -232,6 +241,7 @@ impl Hub {
     /// Tells the account's listeners what happened to its orders.
     pub(super) fn deliver(&mut self, updates: &[Update], now: Timestamp) {
         for update in updates {
+            self.history.produced(update, Instant::now());
             for event in self.events.add(update, now) {
                 self.watchers.values().for_each(|watcher| watcher.tell(&update.account, &event, &self.faults));
             }

@@ -16,6 +16,7 @@ mod faulty;
 mod floor;
 mod framing;
 mod halts;
+mod history;
 mod hub;
 mod load;
 mod outbox;
@@ -132,9 +133,11 @@ impl Shared {
         let due = exchange.next_due();
         let now = self.now();
         let result = act(&mut exchange, now);
-        let updates = exchange.take_updates();
-        if !updates.is_empty() {
-            self.hub.lock().deliver(&updates, now);
+        let (accepted, updates) = (exchange.take_accepted(), exchange.take_updates());
+        if !updates.is_empty() || !accepted.is_empty() {
+            let mut hub = self.hub.lock();
+            accepted.iter().for_each(|acceptance| hub.history.accepted(acceptance, Instant::now()));
+            hub.deliver(&updates, now);
         }
         if exchange.next_due() != due {
             // A full channel has called already.

@@ -140,3 +140,25 @@ fn limits_reasons_and_sessions_are_set_by_hand() {
     let by_calendar = start(|config| config.hours = crate::sim::Hours::Calendar);
     assert_eq!(call(&by_calendar, "POST", "/admin/clock", r#"{"session":"closed"}"#).0, 409);
 }
+
+#[test]
+fn the_history_tells_every_order_and_event_though_nobody_listened() {
+    let sim = start(|_| {});
+    let order = r#"{"symbol":"AAPL","qty":"1","side":"buy","type":"limit","limit_price":"1","time_in_force":"day","client_order_id":"bot-1"}"#;
+    let (_, placed) = call(&sim, "POST", "/v2/orders", order);
+    assert_eq!(call(&sim, "POST", "/v2/orders", order).0, 422);
+    let id = placed["id"].as_str().unwrap();
+    assert_eq!(call(&sim, "DELETE", &format!("/v2/orders/{id}"), "").0, 204);
+    let (_, page) = call(&sim, "GET", "/admin/history", "");
+    let all = page["entries"].as_array().unwrap();
+    let accepted: Vec<&Value> = all.iter().filter(|entry| entry["kind"] == "accepted").collect();
+    assert_eq!((accepted.len(), &accepted[0]["client_order_id"], &accepted[0]["order_id"]), (1, &json!("bot-1"), &json!(id)));
+    let events: Vec<&str> = all.iter().filter(|entry| entry["order_id"] == json!(id)).filter_map(|entry| entry["event"].as_str()).collect();
+    assert_eq!(
+        (events.first(), events.last(), page["last"].as_u64(), page["forgotten"].as_u64()),
+        (Some(&"pending_new"), Some(&"canceled"), Some(all.len() as u64), Some(0))
+    );
+    let rest = call(&sim, "GET", &format!("/admin/history?after={}", all.len() - 1), "").1;
+    assert_eq!(rest["entries"].as_array().unwrap(), &all[all.len() - 1..]);
+    assert_eq!((call(&sim, "GET", "/admin/history?after=x", "").0, call(&sim, "POST", "/admin/history", "").0), (400, 405));
+}
