@@ -4,6 +4,7 @@
 
 mod backoff;
 mod clock;
+pub mod crash;
 pub mod files;
 mod lifecycle;
 mod lock;
