@@ -51,10 +51,11 @@ pub(super) fn answer(shared: &Shared, head: &Head, path: &str, body: &[u8], from
             None => told(404, "no certificate was made here"),
         },
         ("GET", "" | "/help") => help(),
+        ("POST", "/order_update") => by_hand::order_update(shared, body),
         ("GET", "/clock") => by_hand::clock(shared),
         ("POST", "/clock") => by_hand::set_clock(shared, body),
-        (_, "/faults" | "/market" | "/clock" | "/counters" | "/record" | "/history") => told(405, "method not allowed"),
-        _ => told(404, "there are /admin/faults, /admin/market, /admin/clock, /admin/counters, /admin/record and /admin/history"),
+        (_, "/faults" | "/market" | "/clock" | "/counters" | "/record" | "/history" | "/order_update") => told(405, "method not allowed"),
+        _ => told(404, "there are /admin/faults, /admin/market, /admin/clock, /admin/order_update, /admin/counters, /admin/record and /admin/history"),
     }
 }
 

@@ -1,4 +1,4 @@
-//! The market by hand, for `/admin`: prices, halts, price limits, and the session that it is in.
+//! The market by hand, for `/admin`: prices, halts, price limits, the session that it is in, and what is told of an order.
 
 use std::sync::atomic::Ordering;
 
@@ -11,6 +11,7 @@ use super::admin::{shown, told};
 use super::halts::{halted, limited, resumed};
 use crate::model::{Amount, MarketSession, Price, Quote};
 use crate::sim::config::Hours;
+use crate::sim::exchange::Update;
 use crate::sim::message::{SimBody, SimMessage};
 use crate::sim::rest::Response;
 
@@ -126,4 +127,24 @@ pub(super) fn set_clock(shared: &Shared, body: &[u8]) -> Response {
     shared.market.set_session(session);
     shared.with_exchange(|exchange, now| exchange.set_session(session, now));
     clock(shared)
+}
+
+/// Tells the listeners of an account something about an order that the exchange itself does not do, such as a trade that is
+/// taken back. Its own state stays as it is.
+pub(super) fn order_update(shared: &Shared, body: &[u8]) -> Response {
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Wish<'a> {
+        /// The account of the first key when absent.
+        account_id: Option<String>,
+        #[serde(borrow)]
+        data: &'a RawValue,
+    }
+    let Ok(wish) = serde_json::from_slice::<Wish<'_>>(body) else { return told(400, "the body is {\"account_id\",\"data\":{\"event\",\"order\"}}") };
+    let Some(account) = wish.account_id.or_else(|| shared.config.keys.first().map(|key| key.account_id.clone())) else {
+        return told(422, "there is no account");
+    };
+    let update = Update { account, data: wish.data.get().to_owned() };
+    shared.hub.lock().deliver(&[update], shared.now());
+    shown(200, &json!({"told": 1}))
 }

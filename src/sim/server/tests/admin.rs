@@ -162,3 +162,12 @@ fn the_history_tells_every_order_and_event_though_nobody_listened() {
     assert_eq!(rest["entries"].as_array().unwrap(), &all[all.len() - 1..]);
     assert_eq!((call(&sim, "GET", "/admin/history?after=x", "").0, call(&sim, "POST", "/admin/history", "").0), (400, 405));
 }
+
+#[test]
+fn a_trade_is_taken_back_by_hand() {
+    let sim = start(|_| {});
+    let body = r#"{"data":{"event":"trade_bust","execution_id":"e1","order":{"id":"o1","filled_qty":"0"}}}"#;
+    assert_eq!((call(&sim, "POST", "/admin/order_update", body).0, call(&sim, "POST", "/admin/order_update", "{}").0), (200, 400));
+    let entry = call(&sim, "GET", "/admin/history", "").1["entries"][0].clone();
+    assert_eq!((&entry["event"], &entry["execution_id"], &entry["order_id"]), (&json!("trade_bust"), &json!("e1"), &json!("o1")));
+}
