@@ -1,7 +1,7 @@
 # `make` lists the targets. A target calls cargo or .ci/dev.sh, where everything that has to decide something lives.
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-.PHONY: help run sandbox build release test test-fast check fmt lint doc deny bench bench-compare stages stall cover docker install install-service redis clients clean
+.PHONY: help run sandbox build release test test-fast check fmt lint doc deny bench bench-compare bench-orders stages stall soak cover docker install install-service redis clients clean
 
 TARGET ?= $(or $(CARGO_TARGET_DIR),target)
 PREFIX ?= /usr/local
@@ -62,6 +62,14 @@ stages: ## nanoseconds a message for each stage of the price path, ends with a t
 bench-compare: redis ## throughput and latency beside the same design in Python, which is installed into target/compare-venv
 	@.ci/dev.sh compare
 	cargo bench --locked --bench path -- --only throughput,latency --python $(CURDIR)/target/compare-venv/bin/python $(BENCH)
+
+bench-orders: redis ## from a bot's order to its answer, through Redis and desk, beside a bare HTTP POST; a line of JSON
+	cargo bench --locked --bench order_path
+
+soak: redis ## the proof by histories in full: 100,000 order events and 10,000 commands through kills and cuts; two lines of JSON
+	SOAK_EVENTS=$(or $(SOAK_EVENTS),100000) SOAK_BROKER_KILLS=$(or $(SOAK_BROKER_KILLS),200) SOAK_REDIS_KILLS=$(or $(SOAK_REDIS_KILLS),100) \
+	SOAK_CUTS=$(or $(SOAK_CUTS),200) SOAK_COMMANDS=$(or $(SOAK_COMMANDS),10000) SOAK_CRASHES_PER_POINT=$(or $(SOAK_CRASHES_PER_POINT),50) \
+	cargo test --locked --release --features crash-points --test soak -- --test-threads 1
 
 stall: redis ## ten minutes of a stopped Redis at 20,000 messages a second, a line of JSON
 	cargo bench --locked --bench stall -- 600
