@@ -18,7 +18,7 @@ const PAGE: usize = 1_000;
 
 /// Limits would only stand in the way of a load.
 const ALPACA: &str = "broker_type: alpaca\nenabled: true\ncredentials:\n  account: paper\ntrading:\n  default_order_type: market\n";
-const BROKER: &str = "http: 127.0.0.1:0\naccounts:\n  - name: paper\n    environment: paper\n";
+const BROKER: &str = "http: 127.0.0.1:0\nsymbols: [F, INTC, KO, PFE]\naccounts:\n  - name: paper\n    environment: paper\n";
 
 /// The exchange, which survives everything.
 pub struct Venue {
