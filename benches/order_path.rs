@@ -27,6 +27,8 @@ use tempfile::TempDir;
 const BINARY: &str = env!("CARGO_BIN_EXE_alpaca-broker");
 const ACCOUNT: &str = "5eed0000-0000-4000-8000-000000000001";
 const REPLIES: &str = "bench:replies";
+/// Cheap enough that all orders can be buys: none is ever the other side of one that still waits.
+const CHEAP: &str = "KO=5.00";
 const WARM_UP: u32 = 100;
 const ONE_AT_A_TIME: u32 = 1_000;
 /// Paced orders come in segments of a second, by turns through the broker and bare.
@@ -114,10 +116,6 @@ impl Times {
     }
 }
 
-fn side(n: u32) -> &'static str {
-    if n.is_multiple_of(2) { "buy" } else { "sell" }
-}
-
 /// The shortest way to the exchange: one connection, one request after the other.
 struct Bare {
     stream: TcpStream,
@@ -134,7 +132,7 @@ impl Bare {
     }
 
     fn place(&mut self, n: u32) -> Duration {
-        let body = json!({"symbol": "KO", "qty": "1", "side": side(n), "type": "market", "time_in_force": "day", "client_order_id": format!("bare-{n}")});
+        let body = json!({"symbol": "KO", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day", "client_order_id": format!("bare-{n}")});
         let body = body.to_string();
         let request = format!(
             "POST /v2/orders HTTP/1.1\r\nhost: {}\r\napca-api-key-id: SIM\r\napca-api-secret-key: SIM-SECRET\r\ncontent-type: application/json\r\n\
@@ -194,7 +192,7 @@ impl Bot {
 
     fn send(&mut self, n: u32) -> (String, Instant) {
         let id = format!("bench-{n}");
-        let command = json!({"action": "place", "exchange": self.exchange, "client_order_id": id, "symbol": "KO", "side": side(n), "type": "market",
+        let command = json!({"action": "place", "exchange": self.exchange, "client_order_id": id, "symbol": "KO", "side": "buy", "type": "market",
                              "qty": "1", "time_in_force": "day", "reply_to": REPLIES});
         let command = command.to_string();
         let asked = Instant::now();
@@ -235,7 +233,7 @@ fn follow(connection: &mut redis::Connection, noted: &Arrivals) {
 fn exchange() -> (Process, String) {
     let mut command = Command::new(BINARY);
     command
-        .args(["sim", "--listen", "127.0.0.1:0", "--rate", "50", "--symbols", "KO=63.10"])
+        .args(["sim", "--listen", "127.0.0.1:0", "--rate", "50", "--symbols", CHEAP])
         .env_clear()
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
