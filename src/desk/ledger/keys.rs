@@ -5,7 +5,7 @@
 //! | `x:` | an execution id of the venue |
 //! | `c:` | what an order had filled in all after an execution that the venue told |
 //! | `rc:` | the same after one that a report showed |
-//! | `s:` | a step without an execution id: order, event, state, filled, time |
+//! | `s:` | a step without an execution id: order, event, filled, time |
 //! | `t:` | a step that a report showed |
 //! | `r:` | the same: the venue's own word for it may still come, once |
 //! | `e:` | what was reckoned |
@@ -69,8 +69,7 @@ impl Keys {
         }
         if update.execution_id.is_none() {
             let word = update.words.as_ref().map_or(update.change.as_str(), |words| &words.event);
-            let status = update.words.as_ref().map_or(order.status.as_str(), |words| &words.order.status);
-            keys.both(format!("s:{}:{word}:{status}:{filled}:{}", order.id, order.times.updated.nanos()));
+            keys.both(format!("s:{}:{word}:{filled}:{}", order.id, order.times.updated.nanos()));
         }
         keys.once = Some(of_step_in_report(update, known, update.change.as_str()));
         keys
