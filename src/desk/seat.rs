@@ -11,8 +11,8 @@ use std::time::{Duration, Instant};
 use parking_lot::{Mutex, MutexGuard, RwLock, RwLockReadGuard};
 use rust_decimal::Decimal;
 
-use super::reconcile::PassError;
 use super::ledger::Ledger;
+use super::reconcile::PassError;
 use super::sights::Sights;
 use crate::events::{AccountRef, Event, OrderKey, OrderUpdate};
 use crate::exchanges::{Broker, BrokerError, Cached};

@@ -9,7 +9,7 @@ use std::fmt;
 use super::capability::Capabilities;
 use super::error::BrokerError;
 use super::metrics::BrokerMetrics;
-use crate::events::{AccountRef, OrderKey, OrderUpdate};
+use crate::events::{AccountRef, MarketSight, OrderKey, OrderUpdate};
 use crate::model::{AccountInfo, Balance, ClientOrderId, Fill, Modification, Order, OrderRequest, Position, Symbol, Timestamp, VenueOrderId};
 use crate::risk::Approved;
 
@@ -110,6 +110,12 @@ pub trait Broker: Send + Sync + fmt::Debug {
 
     /// One entry a currency.
     fn balances(&self) -> Result<Vec<Balance>, BrokerError>;
+
+    /// The quote that stands now and since when, for an order in a symbol that nobody listens to. `None`: this venue is not
+    /// asked for prices, or has none.
+    fn latest_quote(&self, _symbol: &Symbol) -> Result<Option<(MarketSight, Timestamp)>, BrokerError> {
+        Ok(None)
+    }
 
     fn metrics(&self) -> &BrokerMetrics;
 }

@@ -13,8 +13,8 @@ use parking_lot::Mutex;
 use super::registry::Instrument;
 use crate::config::RedisSettings;
 use crate::contract::channel::{DEAD_ORDERS, DESK_GROUP, ORDERS};
-use crate::desk::reconcile::Reconciler;
 use crate::desk::ledger::Ledger;
+use crate::desk::reconcile::Reconciler;
 use crate::desk::{Desk, DeskStats, HaltFile, Outgoing, Pump, Seat, SessionOf, Sights, Stock, start_workers};
 use crate::events::EventBus;
 use crate::exchanges::Broker;
@@ -147,11 +147,9 @@ impl OrderSide {
         workers.extend(start_workers(around.threads, &desk, entries, &out, &early.token(), around.heartbeats.register("desk"))?);
         let place = StreamPlace { key: ORDERS, group: DESK_GROUP, consumer: "desk", field: "command", kept: KEPT, dead: DEAD_ORDERS };
         let (redis, token, lease) = (around.redis, early.token(), around.lease);
-        workers.push(
-            around
-                .threads
-                .spawn("redis-commands", move || run_entry_reader(redis, place, inbox, finished, Box::new(move || lease.is_held()), token, Arc::new(EntryStats::default())))?,
-        );
+        workers.push(around.threads.spawn("redis-commands", move || {
+            run_entry_reader(redis, place, inbox, finished, Box::new(move || lease.is_held()), token, Arc::new(EntryStats::default()))
+        })?);
         let stock = Stock::new(&seats, around.halts, stats, bus.clone());
         let side = OrderSide { seats, wishes, wish, early, late, workers, pump: Some(pump), threads: around.threads.clone(), desk, switch: None, behind };
         side.keep_prices();

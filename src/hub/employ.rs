@@ -97,9 +97,8 @@ fn account_name(settings: &BrokerSettings) -> String {
 
 /// An account whose order updates are told, and that takes no orders.
 fn listened_to(account: &Account, place: &Workplace<'_>) -> Option<Employed> {
-    let (broker, Behind { session_of, sights, stop, tasks }) = at_alpaca(&place.config.default_exchange, account, place)
-        .inspect_err(|error| log::error!("account {}: {error}", account.name))
-        .ok()??;
+    let (broker, Behind { session_of, sights, stop, tasks }) =
+        at_alpaca(&place.config.default_exchange, account, place).inspect_err(|error| log::error!("account {}: {error}", account.name)).ok()??;
     let gate = Gate::default().for_account(broker.of());
     let prices = place.config.default_exchange.clone();
     Some(Employed {
@@ -137,8 +136,13 @@ fn at_alpaca(name: &ExchangeName, account: &Account, place: &Workplace<'_>) -> R
         secret_key: account.secret_key.clone(),
         tls: place.tls.clone(),
     };
-    let settings =
-        AlpacaSettings { name: name.clone(), account_name: Arc::clone(&account.name), account: id.clone(), live: account.environment == Environment::Live, rest };
+    let settings = AlpacaSettings {
+        name: name.clone(),
+        account_name: Arc::clone(&account.name),
+        account: id.clone(),
+        live: account.environment == Environment::Live,
+        rest,
+    };
     let broker = Arc::new(AlpacaBroker::new(settings, place.bus.clone()));
     let hours = hours(place.config);
     let closing = Arc::clone(&broker);

@@ -67,10 +67,9 @@ impl Showcase {
         page.counter("broker_redis_commands_total", "Commands sent.", &connection, stats.commands.get());
         page.counter("broker_redis_bytes_total", "Bytes sent.", &connection, stats.bytes.get());
         let orders = &self.orders.redis;
-        for (role, up, connects, losses, errors) in [
-            ("prices", &stats.up, &stats.connects, &stats.losses, &stats.errors),
-            ("orders", &orders.up, &orders.connects, &orders.losses, &orders.errors),
-        ] {
+        for (role, up, connects, losses, errors) in
+            [("prices", &stats.up, &stats.connects, &stats.losses, &stats.errors), ("orders", &orders.up, &orders.connects, &orders.losses, &orders.errors)]
+        {
             let connection = [("connection", role)];
             page.gauge("broker_redis_up", "Whether the connection stands.", &connection, up.get() as f64);
             page.counter("broker_redis_connects_total", "Connections made.", &connection, connects.get());

@@ -41,7 +41,8 @@ pub struct Reconciler {
 
 impl Reconciler {
     pub fn run(self) {
-        let mut seats: Vec<(Schedule, Pass)> = self.seats.iter().map(|seat| (Schedule::default(), Pass::new(Arc::clone(seat), Arc::clone(&self.ledger)))).collect();
+        let mut seats: Vec<(Schedule, Pass)> =
+            self.seats.iter().map(|seat| (Schedule::default(), Pass::new(Arc::clone(seat), Arc::clone(&self.ledger)))).collect();
         while self.token.wait(LOOK_EVERY) != Waited::Stopped {
             self.heartbeat.beat();
             for (seat, (schedule, pass)) in self.seats.iter().zip(&mut seats) {

@@ -70,7 +70,11 @@ pub struct Findings {
 impl Findings {
     pub fn tell(&self, account: &str) {
         if self.replayed > 0 || !self.repaired.is_empty() {
-            log::warn!("account {account}: {} updates had been missed and were told now, {} of them found by comparing", self.replayed + self.repaired.len(), self.repaired.len());
+            log::warn!(
+                "account {account}: {} updates had been missed and were told now, {} of them found by comparing",
+                self.replayed + self.repaired.len(),
+                self.repaired.len()
+            );
         }
         for Differs { symbol, ours, venues } in &self.differ {
             log::error!("account {account}: the position in {symbol} is {venues}, by the executions that we know it would be {ours}; the venue's word counts");
@@ -173,7 +177,9 @@ impl Pass {
             None => broker.open_orders()?,
         };
         let mut seen: BTreeSet<VenueOrderId> = orders.iter().map(|order| order.id.clone()).collect();
-        let missing = |seen: &BTreeSet<VenueOrderId>| -> Vec<VenueOrderId> { local.iter().filter_map(|known| known.id.parse().ok()).filter(|id| !seen.contains(id)).collect() };
+        let missing = |seen: &BTreeSet<VenueOrderId>| -> Vec<VenueOrderId> {
+            local.iter().filter_map(|known| known.id.parse().ok()).filter(|id| !seen.contains(id)).collect()
+        };
         if missing(&seen).len() > ONE_BY_ONE {
             for order in broker.open_orders()? {
                 if seen.insert(order.id.clone()) {
@@ -185,7 +191,10 @@ impl Pass {
         for (key, found) in keys.iter().zip(if keys.is_empty() { Vec::new() } else { broker.orders(&keys)? }) {
             match found {
                 Some(order) => orders.push(order),
-                None => log::error!("account {}: the venue does not know the order {key:?} any more, which it had taken; look at the account", self.seat.account_name),
+                None => log::error!(
+                    "account {}: the venue does not know the order {key:?} any more, which it had taken; look at the account",
+                    self.seat.account_name
+                ),
             }
         }
         Ok(orders)

@@ -3,14 +3,18 @@
 //! Must not know how a question is sent.
 
 use std::sync::atomic::Ordering;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
+use super::super::history::{PastMarket, PastQuote};
 use super::super::orders::{read_account, read_balances, read_position, read_positions, write_modification, write_order};
 use super::{ACCOUNT_PATH, AlpacaBroker, Urgency, Verb, encode};
-use crate::events::{AccountRef, OrderKey, OrderUpdate};
+use crate::events::{AccountRef, MarketSight, OrderKey, OrderUpdate};
 use crate::exchanges::{Broker, BrokerError, BrokerMetrics, CancelOutcome, Capabilities, Connection};
 use crate::model::{AccountInfo, Balance, Fill, Modification, Order, OrderRequest, OrderStatus, Position, Symbol, Timestamp};
 use crate::risk::Approved;
+
+/// An order waits for its price no longer.
+const QUOTE_WITHIN: Duration = Duration::from_secs(2);
 
 impl AlpacaBroker {
     fn counted<T>(&self, result: Result<T, BrokerError>) -> Result<T, BrokerError> {
@@ -76,6 +80,16 @@ impl Broker for AlpacaBroker {
 
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
+    }
+
+    fn latest_quote(&self, symbol: &Symbol) -> Result<Option<(MarketSight, Timestamp)>, BrokerError> {
+        let market = if symbol.is_pair() { PastMarket::Crypto } else { PastMarket::Stocks(None) };
+        let mut quotes = self.counted(self.rest.latest_quotes(market, std::slice::from_ref(symbol), QUOTE_WITHIN))?;
+        let shown = |quote: PastQuote| {
+            let PastQuote { at, bid, bid_size, ask, ask_size } = quote;
+            (MarketSight::Quote { bid, bid_size, ask, ask_size }, at)
+        };
+        Ok(quotes.remove(symbol).map(shown))
     }
 
     fn connect(&self) -> Result<(), BrokerError> {
