@@ -2,7 +2,7 @@
 //!
 //! Must not know how an answer travels.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
 use crate::contract::decimal_text;
@@ -12,7 +12,7 @@ use crate::model::{AccountInfo, Balance, Fill, Position};
 use crate::risk::Denial;
 
 /// What became of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// The venue took it, or the question is answered.
@@ -71,6 +71,16 @@ pub struct Answer {
     /// The order had been placed before under this name: this is what became of it.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub repeated: bool,
+    /// Said before, in these words, which take the place of all the rest.
+    #[serde(skip)]
+    pub said_before: Option<String>,
+}
+
+/// What is read of an answer that was kept.
+#[derive(Deserialize)]
+struct Kept {
+    result: Verdict,
+    advice: Option<String>,
 }
 
 #[derive(Debug, Serialize)]
@@ -193,7 +203,21 @@ impl Answer {
             profit: None,
             reconcile: None,
             repeated: false,
+            said_before: None,
         }
+    }
+
+    /// An answer that was kept, once more. `None` when nothing was decided by it: what it refused may be asked again under the
+    /// same name.
+    pub fn repeated(action: &str, json: &str) -> Option<Answer> {
+        let kept: Kept = serde_json::from_str(json).ok()?;
+        let text = json.strip_suffix('}').map(|body| format!("{body},\"repeated\":true}}"));
+        is_decided(kept.result, kept.advice.as_deref()).then(|| Answer { repeated: true, said_before: text, ..Answer::new(action, kept.result) })
+    }
+
+    /// Whether this is the end of the matter. A denial that time alone may change leaves the name free.
+    pub fn is_final(&self) -> bool {
+        is_decided(self.result, self.advice)
     }
 
     /// Refused by us.
@@ -230,8 +254,20 @@ impl Answer {
     }
 
     pub fn to_json(&self) -> String {
+        if let Some(said) = &self.said_before {
+            return said.clone();
+        }
         // A struct of texts always serialises.
         serde_json::to_string(self).unwrap_or_default()
+    }
+}
+
+/// The one place that says which denials are final.
+fn is_decided(result: Verdict, advice: Option<&str>) -> bool {
+    match result {
+        Verdict::Accepted | Verdict::Rejected => true,
+        Verdict::Denied => !matches!(advice, Some("retry" | "retry_after" | "reconnect" | "stop")),
+        Verdict::Unknown => false,
     }
 }
 

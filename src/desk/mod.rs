@@ -3,6 +3,16 @@
 //! | file | what |
 //! |---|---|
 //! | `desk` | one command, one answer |
+//! | `asked` | one command as it came |
+//! | `placing` | an order on its way, at most once |
+//! | `changing` | a change on its way |
+//! | `cancelling` | taking orders back |
+//! | `keeping` | what became of a command, kept before it is told |
+//! | `claims` | who is at work on a command |
+//! | `lookups` | what became of commands that were not answered |
+//! | `ledger` | every word about an order, once |
+//! | `reconcile` | whether what we know of a venue is what it holds |
+//! | `questions` | what somebody only wants to know |
 //! | `seat` | a broker with its risk gate |
 //! | `sights` | the last prices, for the check |
 //! | `halts` | halts, kept over restarts |
@@ -15,12 +25,20 @@
 //! Must not know which brokers there are, nor how prices come.
 
 mod answer;
+mod asked;
 mod books;
+mod cancelling;
+mod changing;
+mod claims;
 #[expect(clippy::module_inception, reason = "the desk of the order desk")]
 mod desk;
 mod halts;
+mod keeping;
 pub mod ledger;
+mod lookups;
+mod placing;
 mod pump;
+mod questions;
 pub mod reconcile;
 mod seat;
 mod sights;
@@ -28,8 +46,9 @@ mod stock;
 mod workers;
 
 pub use answer::{Answer, DifferenceView, ProfitView, ReconcileView, RepairView, Verdict};
-pub use desk::{Desk, STALE_AFTER, WantPrices, asset_class};
+pub use desk::{Desk, MaySend, STALE_AFTER, WantPrices, asset_class};
 pub use halts::{HaltFile, HaltFileError};
+pub use lookups::run_lookups;
 pub use pump::Pump;
 pub use seat::{Seat, SessionOf};
 pub use sights::Sights;

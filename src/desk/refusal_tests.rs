@@ -2,19 +2,23 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::atomic::{AtomicU32, AtomicU64};
 use std::time::Duration;
 
 use crossbeam_channel::{Receiver, bounded, unbounded};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
+use super::ledger::Ledger;
 use super::*;
 use crate::contract::parse_command;
 use crate::events::{AccountRef, Event, EventBus, MarketDataEvent, MarketSight, OrderKey, Subscription, Topics};
 use crate::exchanges::paper::broker::{PaperBroker, PaperSettings};
 use crate::exchanges::paper::models::Latency;
 use crate::exchanges::{Broker, BrokerError, BrokerMetrics, CancelOutcome, Capabilities, Connection};
-use crate::model::{AccountInfo, Balance, Fill, MarketSession, Modification, Order, OrderRequest, OrderStatus, Position, Symbol, Timestamp};
+use crate::journal::Journal;
+use crate::model::{AccountInfo, Balance, Fill, MarketSession, Modification, Order, OrderRequest, Position, Symbol, Timestamp};
 use crate::observe::Heartbeats;
 use crate::redis::{ControlCommand, Entry, EntryId};
 use crate::risk::{Approved, Gate, Limits};
@@ -27,12 +31,21 @@ const PATIENCE: Duration = Duration::from_secs(20);
 struct Moody {
     paper: PaperBroker,
     capabilities: Capabilities,
-    fails: Mutex<HashMap<&'static str, BrokerError>>,
+    fails: Mutex<HashMap<&'static str, (BrokerError, bool)>>,
 }
 
 impl Moody {
     fn in_mood(&self, call: &'static str) -> Result<(), BrokerError> {
-        self.fails.lock().remove(call).map_or(Ok(()), Err)
+        let mut fails = self.fails.lock();
+        match fails.get(call).cloned() {
+            Some((error, always)) => {
+                if !always {
+                    fails.remove(call);
+                }
+                Err(error)
+            }
+            None => Ok(()),
+        }
     }
 }
 
@@ -113,6 +126,11 @@ struct Table {
     bus: EventBus,
     heard: Subscription,
     folder: tempfile::TempDir,
+    ledger: Arc<Ledger>,
+    entries: AtomicU32,
+    /// Up to where the stream was read.
+    read: AtomicU64,
+    _stop: Stop,
 }
 
 fn table(limits: Limits, able: impl FnOnce(&mut Capabilities)) -> Table {
@@ -138,19 +156,26 @@ fn table(limits: Limits, able: impl FnOnce(&mut Capabilities)) -> Table {
     let seat = Arc::new(Seat::new(Arc::clone(&broker) as _, "main".to_owned(), "alpaca".parse().unwrap(), session_of, sights, false, gate));
     seat.enlist().unwrap();
     let halts = Arc::new(HaltFile::open(folder.path().join("halts.json")).unwrap());
-    let desk = Arc::new(Desk::new(vec![Arc::clone(&seat)], bus.clone(), Box::new(|_, _| ()), halts, wall_now));
+    let (journal, _) = Journal::open(&folder.path().join("broker.db"), wall_now()).unwrap();
+    let ledger = Arc::new(Ledger::new(Arc::new(journal), bounded(1).0, false, wall_now));
+    let stop = Stop::new().unwrap();
+    let desk = Desk::new(vec![Arc::clone(&seat)], Arc::clone(&ledger), Box::new(|_, _| ()), halts, Box::new(|| true), stop.token(), wall_now);
     let heard = bus.subscribe(Topics::FACTS, 1_024);
-    Table { desk, broker, seat, bus, heard, folder }
+    Table { desk: Arc::new(desk), broker, seat, bus, heard, folder, ledger, entries: AtomicU32::new(1), read: AtomicU64::new(0), _stop: stop }
 }
 
 impl Table {
     fn fail(&self, call: &'static str, error: BrokerError) {
-        self.broker.fails.lock().insert(call, error);
+        self.broker.fails.lock().insert(call, (error, false));
+    }
+
+    fn fail_always(&self, call: &'static str, error: BrokerError) {
+        self.broker.fails.lock().insert(call, (error, true));
     }
 
     fn tell(&self, text: &str) -> Value {
         let answer = match parse_command(text.as_bytes()) {
-            Ok(command) => self.desk.handle(command, wall_now(), false),
+            Ok(command) => self.desk.handle(command, &format!("{}-0", self.entries.fetch_add(1, Relaxed)), wall_now(), false).unwrap(),
             Err(bad) => self.desk.refuse(&bad),
         };
         serde_json::from_str(&answer.to_json()).unwrap()
@@ -161,15 +186,27 @@ impl Table {
         self.tell(&place(id, quantity))
     }
 
-    /// What the pump would do: counts what the account has told, and returns the ends of orders and what was said of them.
-    fn listen(&self) -> Vec<(String, OrderStatus, Option<String>)> {
-        let updates = self.heard.facts.try_iter().filter_map(|event| if let Event::OrderUpdated(update) = event { Some(update) } else { None });
-        updates
-            .map(|update| {
+    /// What the pump would do with what the account has told.
+    fn listen(&self) {
+        for event in self.heard.facts.try_iter() {
+            if let Event::OrderUpdated(update) = event {
                 self.seat.observe(&update);
-                (update.order.request.client_order_id.to_string(), update.order.status, update.reason)
-            })
-            .collect()
+            }
+        }
+    }
+
+    /// What the stream has told since the last time: the word, whose it is, and the reason.
+    fn streamed(&self) -> Vec<(String, String, Option<String>)> {
+        let rows = self.ledger.journal().updates(&self.seat.of.account, self.read.load(Relaxed), 1_000).unwrap();
+        self.read.fetch_add(rows.len() as u64, Relaxed);
+        let told = |row: &crate::journal::Row| {
+            let entry: Value = serde_json::from_str(&row.entry).unwrap();
+            let text = |value: &Value| value.as_str().map(str::to_owned);
+            let name = text(&entry["client_order_id"]).or_else(|| text(&entry["order_data"]["client_order_id"]));
+            let word = text(&entry["event"]).unwrap_or_else(|| format!("reply {}", entry["result"].as_str().unwrap()));
+            (word, name.unwrap_or_default(), text(&entry["reason"]))
+        };
+        rows.iter().map(told).collect()
     }
 
     fn counted(&self) -> u32 {
@@ -181,32 +218,34 @@ fn place(id: &str, quantity: u32) -> String {
     format!(r#"{{"action":"place","client_order_id":"{id}","symbol":"AAPL","side":"buy","qty":{quantity},"limit_price":"90","time_in_force":"gtc"}}"#)
 }
 
-fn failing() -> [(BrokerError, &'static str, &'static str, OrderStatus); 6] {
+fn failing() -> [(BrokerError, &'static str, &'static str, &'static str); 6] {
     let (broker, cause) = (|| "paper".to_owned(), || "on purpose".to_owned());
     [
-        (BrokerError::Rejected { code: None, reason: cause() }, "rejected", "fix_request", OrderStatus::Rejected),
-        (BrokerError::NotConnected { broker: broker(), cause: cause() }, "denied", "reconnect", OrderStatus::Denied),
-        (BrokerError::RateLimited { after: Some(Duration::from_millis(1_500)) }, "denied", "retry_after", OrderStatus::Denied),
-        (BrokerError::Unavailable { broker: broker(), cause: cause() }, "denied", "retry", OrderStatus::Denied),
-        (BrokerError::Storage { broker: broker(), cause: cause() }, "denied", "stop", OrderStatus::Denied),
-        (BrokerError::Unauthorised { broker: broker(), cause: cause() }, "rejected", "stop", OrderStatus::Denied),
+        (BrokerError::Rejected { code: None, reason: cause() }, "rejected", "fix_request", "rejected"),
+        (BrokerError::NotConnected { broker: broker(), cause: cause() }, "denied", "reconnect", "reply denied"),
+        (BrokerError::RateLimited { after: Some(Duration::from_millis(1_500)) }, "denied", "retry_after", "reply denied"),
+        (BrokerError::Unavailable { broker: broker(), cause: cause() }, "denied", "retry", "reply denied"),
+        (BrokerError::Storage { broker: broker(), cause: cause() }, "denied", "stop", "reply denied"),
+        (BrokerError::Unauthorised { broker: broker(), cause: cause() }, "rejected", "stop", "denied"),
     ]
 }
 
 #[test]
 fn an_order_that_the_venue_did_not_take_is_told_to_all_and_counted_no_more() {
     let table = table(Limits::default(), |_| ());
-    for (n, (error, result, advice, status)) in failing().into_iter().enumerate() {
+    for (n, (error, result, advice, word)) in failing().into_iter().enumerate() {
         let (id, reason) = (format!("bot-{n}"), error.to_string());
         let after = if let BrokerError::RateLimited { .. } = &error { json!(1_500) } else { Value::Null };
-        table.fail("place", error);
+        table.fail_always("place", error);
         let answer = table.rest(&id, 1);
         assert_eq!((&answer["result"], &answer["advice"], &answer["reason"]), (&json!(result), &json!(advice), &json!(reason)), "{answer}");
         assert_eq!((&answer["client_order_id"], &answer["retry_after_ms"]), (&json!(id), &after));
-        assert_eq!(table.listen(), [(id, status, Some(reason))]);
+        assert_eq!(table.streamed(), [(word.to_owned(), id, Some(reason))]);
         assert_eq!(table.counted(), 0);
     }
-    assert_eq!(table.rest("bot-0", 1)["result"], "accepted", "the name of an order that was never taken is free");
+    table.broker.fails.lock().clear();
+    assert_eq!(table.rest("bot-3", 1)["result"], "accepted", "the name of an order that was never taken is free");
+    assert_eq!(table.rest("bot-0", 1)["repeated"], true, "what the venue refused stays refused");
 }
 
 #[test]
@@ -215,17 +254,8 @@ fn an_order_of_which_nobody_knows_is_not_called_refused_and_stays_counted() {
     table.fail("place", BrokerError::OutcomeUnknown { broker: "paper".to_owned(), cause: "no answer".to_owned() });
     let answer = table.rest("bot-1", 1);
     assert_eq!((answer["result"].as_str(), answer["advice"].as_str()), (Some("unknown"), Some("look_up")));
-    assert_eq!((table.listen(), table.counted()), (Vec::new(), 1));
+    assert_eq!((table.streamed().len(), table.counted()), (1, 1));
     assert_eq!(table.rest("bot-2", 1)["config_key"], "risk_limits.max_open_orders");
-}
-
-#[test]
-fn a_name_that_only_the_venue_remembers_is_refused() {
-    let table = table(Limits::default(), |_| ());
-    table.fail("place", BrokerError::DuplicateClientId("bot-1".to_owned()));
-    let answer = table.rest("bot-1", 1);
-    assert_eq!((answer["result"].as_str(), answer["advice"].as_str()), (Some("denied"), Some("fix_request")));
-    assert_eq!(answer["reason"], "the client order id bot-1 was used before; every order needs a new one");
 }
 
 #[test]
@@ -250,11 +280,11 @@ fn what_the_broker_cannot_do_never_reaches_it() {
         (r#""qty":"0.5""#, "fractions of a unit"),
         (r#""qty":1,"limit_price":"90","extended_hours":true"#, "orders for extended hours"),
     ];
-    for (fields, what) in cases {
-        let answer = table.tell(&format!(r#"{{"action":"place","client_order_id":"bot-1","symbol":"AAPL","side":"buy",{fields}}}"#));
+    for (n, (fields, what)) in cases.into_iter().enumerate() {
+        let answer = table.tell(&format!(r#"{{"action":"place","client_order_id":"bot-{n}","symbol":"AAPL","side":"buy",{fields}}}"#));
         assert_eq!(answer["reason"], format!("paper does not support {what}; nothing was sent"));
         assert_eq!((answer["result"].as_str(), answer["advice"].as_str()), (Some("denied"), Some("fix_request")));
-        assert_eq!(table.listen().iter().map(|told| told.1).collect::<Vec<_>>(), [OrderStatus::Denied]);
+        assert_eq!(table.streamed().iter().map(|told| told.0.as_str()).collect::<Vec<_>>(), ["denied"]);
     }
     assert!(table.broker.fails.lock().contains_key("place"), "nothing was sent");
 }
@@ -312,8 +342,8 @@ fn a_change_that_was_sent_long_ago_is_not_made() {
     let table = table(Limits::default(), |_| ());
     table.rest("bot-1", 4);
     let command = parse_command(br#"{"action":"modify","client_order_id":"bot-1","qty":5}"#).unwrap();
-    let answer = table.desk.handle(command, Timestamp::from_nanos(wall_now().nanos() - 3_600_000_000_000), false);
-    assert_eq!(answer.reason.as_deref(), Some("the command was sent 3600 s ago; after 60 s it is not carried out any more"));
+    let answer = table.desk.handle(command, "9-0", Timestamp::from_nanos(wall_now().nanos() - 3_600_000_000_000), false).unwrap();
+    assert_eq!(answer.reason.as_deref(), Some("the command was sent 3600 s ago; after 30 s it is not carried out any more"));
 }
 
 #[test]

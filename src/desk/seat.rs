@@ -19,9 +19,13 @@ use crate::exchanges::{Broker, BrokerError, Cached};
 use crate::journal::Execution;
 use crate::model::{AccountInfo, ExchangeName, Fill, MarketSession, Modification, Order, OrderRequest, Symbol, Timestamp, VenueOrderId};
 use crate::risk::{Approved, Denial, Gate, Holdings, Sight};
+use crate::runtime::{StopToken, Waited};
 
 /// How old the equity may be that the daily loss is judged by.
 const ACCOUNT_LIFETIME: Duration = Duration::from_millis(500);
+
+/// How soon somebody who waits for the account to be counted looks again.
+const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Executions that are read at the start, to know what each bot holds.
 const FILLS_READ: usize = 1_000_000;
@@ -110,6 +114,16 @@ impl Seat {
 
     pub fn is_counted(&self) -> bool {
         self.counted.load(Ordering::Acquire)
+    }
+
+    /// Waits for the account to be counted, no longer than until the stop.
+    pub fn wait_until_counted(&self, deadline: Instant, token: &StopToken) -> bool {
+        while !self.is_counted() {
+            if Instant::now() >= deadline || token.wait(LOOK_AGAIN) == Waited::Stopped {
+                return self.is_counted();
+            }
+        }
+        true
     }
 
     /// For a new order or a change, from its check to the answer.

@@ -10,6 +10,7 @@ use rust_decimal::Decimal;
 use super::approved::{Approved, Ticket};
 use super::book::{Book, Range};
 use super::denial::{Denial, Measure, Rule};
+use super::entry::Entry;
 use super::halt::{HaltBook, HaltMode, HaltRecord, HaltScope};
 use super::limits::{Holdings, Limits, Sight};
 use super::protect::protect;
@@ -75,6 +76,29 @@ impl Gate {
         let ticket = self.ticket(&id);
         self.book.approve(ticket.number, &request, bot, quantity, holdings.position, now);
         self.rates.add(bot, now);
+        Ok(Approved::new(request, ticket))
+    }
+
+    /// Once more an order that was approved before, in this life or in an earlier one. Only halts are looked at: whether it
+    /// still reduces a position cannot be told, so one that asks for that lets nothing pass. An order that is not counted
+    /// is counted from now on; the rate is not touched.
+    pub fn readmit(&mut self, request: OrderRequest) -> Result<Approved<OrderRequest>, Denial> {
+        let id = request.client_order_id.clone();
+        let bot = self.sender(&id);
+        self.halted(bot)?;
+        if let Some(halt) = self.halts.concerning(self.of.as_ref(), bot).next() {
+            return Err(reduced_by(halt, "nobody can tell any more what this order would reduce", None));
+        }
+        let bot = bot.map(Box::from);
+        if let Some(entry) = self.book.open.get(&id) {
+            let number = entry.approval.unwrap_or_default();
+            return Ok(Approved::new(request, Ticket { order: id, number }));
+        }
+        let ticket = self.ticket(&id);
+        let quantity = units(&request, &Sight::blind(MarketSession::Closed)).unwrap_or_default();
+        let mut entry = Entry::new(&request, bot, quantity);
+        entry.approval = Some(ticket.number);
+        self.book.put(id, entry);
         Ok(Approved::new(request, ticket))
     }
 

@@ -33,7 +33,7 @@ use crate::contract::{BadCommand, DeskCommand, parse_command};
 use crate::model::Timestamp;
 use crate::observe::{Counter, Heartbeat, Histogram};
 use crate::redis::{Burial, ControlCommand, Done, Entry, EntryId};
-use crate::runtime::{StopToken, Task, Threads};
+use crate::runtime::{StopToken, Task, Threads, crash};
 
 /// Workers for orders. A REST call takes a while; four of them at a time are as many as a venue's budget bears.
 pub const WORKERS: usize = 4;
@@ -74,13 +74,14 @@ pub struct Outgoing {
 
 /// What carries commands out.
 trait Serve: Send + Sync + 'static {
-    fn handle(&self, command: DeskCommand, taken: Timestamp, again: bool) -> Answer;
+    /// `None`: not answered and not acknowledged, for the process stops.
+    fn handle(&self, command: DeskCommand, entry: &str, taken: Timestamp, again: bool) -> Option<Answer>;
     fn refuse(&self, bad: &BadCommand) -> Answer;
 }
 
 impl Serve for Desk {
-    fn handle(&self, command: DeskCommand, taken: Timestamp, again: bool) -> Answer {
-        Desk::handle(self, command, taken, again)
+    fn handle(&self, command: DeskCommand, entry: &str, taken: Timestamp, again: bool) -> Option<Answer> {
+        Desk::handle(self, command, entry, taken, again)
     }
 
     fn refuse(&self, bad: &BadCommand) -> Answer {
@@ -164,10 +165,12 @@ impl<S: Serve> Worker<S> {
             }
             let started = Instant::now();
             let answer = match job.work {
-                Work::Carry { command, taken, again } => self.desk.handle(*command, taken, again),
-                Work::Say(answer) => *answer,
+                Work::Carry { command, taken, again } => self.desk.handle(*command, &job.done.id.to_string(), taken, again),
+                Work::Say(answer) => Some(*answer),
             };
+            let Some(answer) = answer else { return };
             self.out.answer(&answer, job.reply_to, ANSWER_WITHIN);
+            crash::point("C6-replied");
             // Acknowledged only now: a crash before this line brings the entry again.
             let _ = self.out.done.send(job.done);
             self.out.stats.handling.observe(started.elapsed());

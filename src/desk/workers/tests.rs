@@ -23,7 +23,7 @@ fn label(command: &DeskCommand) -> String {
 }
 
 impl Serve for Stub {
-    fn handle(&self, command: DeskCommand, _: Timestamp, _: bool) -> Answer {
+    fn handle(&self, command: DeskCommand, _: &str, _: Timestamp, _: bool) -> Option<Answer> {
         let label = label(&command);
         self.begun.send(label.clone()).unwrap();
         if matches!(&command.wish, Wish::Order(crate::events::Command::Place(request)) if request.symbol.as_str() == "SLOW") {
@@ -31,7 +31,7 @@ impl Serve for Stub {
             assert!(!self.let_go.recv_timeout(LONG).is_err_and(|error| error.is_timeout()), "not let go within ten seconds");
         }
         self.finished.lock().push(label);
-        Answer::new(command.action, Verdict::Accepted)
+        Some(Answer::new(command.action, Verdict::Accepted))
     }
 
     fn refuse(&self, bad: &BadCommand) -> Answer {

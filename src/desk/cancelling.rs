@@ -1,0 +1,98 @@
+//! Taking orders back: never too late, never checked, and done once more without harm.
+//!
+//! Must not know how orders are placed.
+
+use super::answer::{Answer, CanceledView, Verdict};
+use super::asked::Asked;
+use super::desk::{Desk, accepted, client_id_of};
+use crate::events::OrderKey;
+use crate::exchanges::BrokerError;
+use crate::journal::{CommandRecord, CommandState};
+use crate::model::{ClientOrderId, OrderStatus, Symbol};
+use crate::runtime::crash;
+
+const NOTED: &str = "nobody knows yet whether the venue has this order; it is cancelled as soon as it turns out to";
+
+impl Desk {
+    pub(super) fn cancel(&self, asked: &Asked<'_>, key: &OrderKey) -> Answer {
+        let answer = self.known_here(asked, key).unwrap_or_else(|| cancel_there(asked, key));
+        let answer = self.told(asked, Answer { client_order_id: client_id_of(key), ..answer }, "bot");
+        crash::point("C5-answered");
+        answer
+    }
+
+    /// What the journal alone can say to it.
+    fn known_here(&self, asked: &Asked<'_>, key: &OrderKey) -> Option<Answer> {
+        let OrderKey::Client(id) = key else { return None };
+        match self.wish_for_end(asked, id) {
+            Ok(Some(record)) if record.state != CommandState::Answered => {
+                self.look_up();
+                Some(Answer { reason: Some(NOTED.to_owned()), advice: Some("look_up"), ..Answer::new(asked.action, Verdict::Unknown) })
+            }
+            Ok(Some(record)) if record.action != "modify" => never_stood(&record).map(|status| Answer::failed(asked.action, &BrokerError::NotOpen(status))),
+            Ok(_) => None,
+            Err(error) => {
+                log::error!("the journal does not say what became of {id}; its cancel goes to the venue: {error}");
+                None
+            }
+        }
+    }
+
+    /// The record of that name, in which stands from now on that the order shall end, should it turn out to exist.
+    fn wish_for_end(&self, asked: &Asked<'_>, id: &ClientOrderId) -> Result<Option<CommandRecord>, crate::journal::JournalError> {
+        let account = &asked.seat.of.account;
+        let known = self.ledger.journal().command(account, id.as_str())?;
+        if known.as_ref().is_none_or(|record| record.state == CommandState::Answered) {
+            return Ok(known);
+        }
+        self.ledger.journal().write(|step| {
+            let record = step.command(account, id.as_str())?;
+            if let Some(record) = record.as_ref().filter(|record| record.state != CommandState::Answered) {
+                step.put_command(account, &CommandRecord { cancel_wanted: true, ..record.clone() })?;
+            }
+            Ok(record)
+        })
+    }
+
+    pub(super) fn cancel_all(&self, asked: &Asked<'_>, symbol: Option<&Symbol>) -> Answer {
+        let canceled = asked.seat.broker.cancel_all(symbol);
+        crash::point("C4-sent");
+        let answer = match canceled {
+            Ok(outcomes) => Answer { canceled: Some(outcomes.iter().map(CanceledView::from).collect()), ..Answer::new(asked.action, Verdict::Accepted) },
+            Err(error) => Answer::failed(asked.action, &error),
+        };
+        let answer = self.told(asked, answer, "bot");
+        crash::point("C5-answered");
+        answer
+    }
+}
+
+/// An order that was refused is known for it here: the venue has none of that name.
+fn never_stood(record: &CommandRecord) -> Option<OrderStatus> {
+    let answer: serde_json::Value = serde_json::from_str(record.answer.as_deref()?).ok()?;
+    match answer.get("result")?.as_str()? {
+        "denied" => Some(OrderStatus::Denied),
+        "rejected" => Some(OrderStatus::Rejected),
+        _ => None,
+    }
+}
+
+fn cancel_there(asked: &Asked<'_>, key: &OrderKey) -> Answer {
+    let (action, broker) = (asked.action, &asked.seat.broker);
+    let mut canceled = broker.cancel(key);
+    crash::point("C4-sent");
+    if matches!(canceled, Err(BrokerError::OutcomeUnknown { .. })) {
+        // It may have ended by it, or by a fill; else the wish is repeated, which harms nothing.
+        match broker.order(key) {
+            Ok(Some(order)) if matches!(order.status, OrderStatus::Canceled | OrderStatus::PendingCancel) => return accepted(action, &order),
+            Ok(Some(order)) if !order.status.is_open() => {
+                return Answer { order: accepted(action, &order).order, ..Answer::failed(action, &BrokerError::NotOpen(order.status)) };
+            }
+            _ => canceled = broker.cancel(key),
+        }
+    }
+    match canceled {
+        Ok(()) => Answer::new(action, Verdict::Accepted),
+        Err(error) => Answer::failed(action, &error),
+    }
+}

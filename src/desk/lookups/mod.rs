@@ -1,0 +1,273 @@
+//! What became of commands of which no answer came: their orders are looked up by client order id until the venue says.
+//!
+//! A time-out alone never makes an order one that was refused. The journal says what is unsettled; whoever leaves something so
+//! wakes this thread. Must not know how commands arrive.
+
+mod schedule;
+
+use std::time::{Duration, Instant};
+
+use crossbeam_channel::select;
+
+use self::schedule::Schedule;
+use super::answer::{Answer, Verdict};
+use super::desk::{Desk, accepted, is_same};
+use super::keeping::Case;
+use super::placing::change_of;
+use super::seat::Seat;
+use crate::contract::{Wish, parse_command};
+use crate::events::{Command, OrderKey};
+use crate::exchanges::BrokerError;
+use crate::journal::{CommandRecord, CommandState, JournalError};
+use crate::model::{ClientOrderId, Modification, Order, OrderChange, OrderStatus};
+use crate::observe::Heartbeat;
+use crate::runtime::{StopToken, crash};
+
+const BEAT: Duration = Duration::from_secs(1);
+/// The journal is read again though nobody has asked for it.
+const READ_AGAIN: Duration = Duration::from_secs(30);
+const NEVER_HEARD: &str = "the venue never heard of it";
+
+/// The place of a seat, and the name of a command.
+type Name = (usize, String);
+
+/// What a look has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Seen {
+    /// There is nothing to look for any more.
+    Settled,
+    /// The venue has none of this name, or not yet.
+    Nothing,
+    /// It could not be asked, or what it said could not be made use of.
+    Unasked,
+    SentAgain,
+}
+
+/// Looks up what is unsettled, until the stop.
+pub fn run_lookups(desk: &Desk, token: &StopToken, beat: &Heartbeat) {
+    let mut lookups = Lookups { desk, schedule: Schedule::new() };
+    let mut read = None;
+    while token.is_running() {
+        beat.beat();
+        let now = Instant::now();
+        if read.is_none_or(|at| now.saturating_duration_since(at) >= READ_AGAIN) {
+            read = lookups.refresh(now).is_ok().then_some(now);
+        }
+        lookups.look(token);
+        let wait = lookups.schedule.next().map_or(BEAT, |next| next.saturating_duration_since(Instant::now()).min(BEAT));
+        select! {
+            recv(desk.woken) -> _ => read = None,
+            recv(token.channel()) -> _ => return,
+            default(wait) => {},
+        }
+    }
+}
+
+struct Lookups<'a> {
+    desk: &'a Desk,
+    schedule: Schedule<Name>,
+}
+
+impl Lookups<'_> {
+    fn refresh(&mut self, now: Instant) -> Result<(), JournalError> {
+        let mut unsettled = Vec::new();
+        for (at, seat) in self.desk.seats.iter().enumerate() {
+            let records = self.desk.ledger.journal().unsettled(&seat.of.account);
+            let records = records.inspect_err(|error| log::error!("what is unsettled cannot be read: {error}"))?;
+            unsettled.extend(records.into_iter().map(|record| ((at, record.name), record.cancel_wanted)));
+        }
+        self.schedule.keep(&unsettled, now);
+        Ok(())
+    }
+
+    fn look(&mut self, token: &StopToken) {
+        for name in self.schedule.due(Instant::now()) {
+            if !token.is_running() {
+                return;
+            }
+            let seen = self.look_at(&name);
+            let now = Instant::now();
+            match seen {
+                Seen::Settled => self.schedule.end(&name),
+                Seen::SentAgain => self.schedule.begin_again(&name, now),
+                Seen::Unasked => self.schedule.unasked(&name, now),
+                Seen::Nothing => {}
+            }
+        }
+    }
+
+    fn look_at(&mut self, name: &Name) -> Seen {
+        let Some(seat) = self.desk.seats.get(name.0) else { return Seen::Settled };
+        // A worker is at it: it is not unsettled, but under way.
+        let Some(_claim) = self.desk.claims.take(&seat.of.account, &name.1) else { return Seen::Unasked };
+        let record = match self.desk.ledger.journal().command(&seat.of.account, &name.1) {
+            Ok(Some(record)) if record.state != CommandState::Answered => record,
+            Ok(_) => return Seen::Settled,
+            Err(_) => return Seen::Unasked,
+        };
+        let text = record.request.as_deref().unwrap_or(&record.body);
+        let Ok(id) = record.name.parse::<ClientOrderId>() else { return Seen::Settled };
+        match parse_command(text.as_bytes()).map(|command| command.wish) {
+            Ok(Wish::Order(Command::Place(request))) => self.look_at_order(name, Case { seat, record, request }),
+            Ok(Wish::Order(Command::Modify { order, change })) => self.look_at_change(name, seat, &record, &id, &order, &change),
+            _ => {
+                log::error!("what was sent as {id} cannot be read any more: {text}");
+                Seen::Unasked
+            }
+        }
+    }
+
+    fn look_at_order(&mut self, name: &Name, case: Case<'_>) -> Seen {
+        let id = &case.request.client_order_id;
+        let found = case.seat.broker.order(&OrderKey::Client(id.clone()));
+        let seen = match &found {
+            Ok(Some(order)) if is_same(&order.request, &case.request) => self.adopt(&case, order),
+            Ok(Some(_)) => {
+                case.seat.guarded().gate.withdraw(id);
+                settled(self.desk.settle_conflict(&case))
+            }
+            Ok(None) if self.is_first_missed(name) => Seen::Nothing,
+            Ok(None) => self.absent(&case),
+            Err(_) => Seen::Unasked,
+        };
+        self.say_so(&case, seen);
+        seen
+    }
+
+    /// Missed, but not yet for so long that it is proved.
+    fn is_first_missed(&mut self, name: &Name) -> bool {
+        !self.schedule.missed(name, Instant::now())
+    }
+
+    /// What a process before us was sending is unknown to its sender as well, once it is not found at once.
+    fn say_so(&self, case: &Case<'_>, seen: Seen) {
+        if case.record.state == CommandState::Submitting && matches!(seen, Seen::Nothing | Seen::Unasked) {
+            let cause = "the broker ended while it was sending".to_owned();
+            let _ = self.desk.settle_unknown(case, &BrokerError::OutcomeUnknown { broker: case.seat.of.broker.to_string(), cause });
+        }
+    }
+
+    /// The venue has it. Whoever wanted it cancelled gets that first: what could not be asked for now is asked for later.
+    fn adopt(&self, case: &Case<'_>, order: &Order) -> Seen {
+        if case.record.cancel_wanted && !self.cancels(case.seat, order) {
+            return Seen::Unasked;
+        }
+        let cancel_wanted = self.desk.settle_accepted(case, order, false, "found at the venue").map(|(_, wanted)| wanted);
+        if cancel_wanted == Some(true) && !case.record.cancel_wanted && !self.cancels(case.seat, order) {
+            log::error!("{} is not cancelled, as its sender asked", case.record.name);
+        }
+        settled(cancel_wanted)
+    }
+
+    /// Whether the wish arrived, or is void.
+    fn cancels(&self, seat: &Seat, order: &Order) -> bool {
+        if !order.status.is_open() || order.status == OrderStatus::PendingCancel {
+            return true;
+        }
+        match seat.broker.cancel(&OrderKey::Venue(order.id.clone())) {
+            Ok(()) | Err(BrokerError::NotOpen(_) | BrokerError::UnknownOrder(_) | BrokerError::Rejected { .. }) => true,
+            Err(error) => {
+                log::warn!("{} is to be cancelled, and is not yet: {error}", order.request.client_order_id);
+                false
+            }
+        }
+    }
+
+    /// It has not arrived. Where a name is taken once and never twice it is sent again, as long as it may be.
+    fn absent(&self, case: &Case<'_>) -> Seen {
+        let (desk, seat, record) = (self.desk, case.seat, &case.record);
+        let expired = record.expires.is_none_or(|at| at <= (desk.clock)());
+        let reason = match () {
+            () if record.cancel_wanted => format!("{NEVER_HEARD}, and its sender wants it no more"),
+            () if record.sent == 0 => NEVER_HEARD.to_owned(),
+            () if !seat.broker.capabilities().unique_client_ids => format!("{NEVER_HEARD}; sent again it could be taken twice"),
+            () if expired => format!("{NEVER_HEARD}, and it has expired since"),
+            () if !seat.is_counted() || !(desk.may_send)() => return Seen::Nothing,
+            () => return self.send_again(case),
+        };
+        self.never_arrived(case, &reason)
+    }
+
+    fn never_arrived(&self, case: &Case<'_>, reason: &str) -> Seen {
+        case.seat.guarded().gate.withdraw(&case.request.client_order_id);
+        let answer = Answer { reason: Some(reason.to_owned()), ..Answer::new(&case.record.action, Verdict::Rejected) };
+        settled(self.desk.settle_refused(case, OrderChange::NeverArrived, answer, "http"))
+    }
+
+    fn send_again(&self, case: &Case<'_>) -> Seen {
+        let (desk, seat) = (self.desk, case.seat);
+        let _passing = seat.pass();
+        let readmitted = seat.guarded().gate.readmit(case.request.clone());
+        let approved = match readmitted {
+            Ok(approved) => approved,
+            Err(denial) => return self.never_arrived(case, &format!("{NEVER_HEARD}, and it is not sent again: {denial}")),
+        };
+        let case = &Case {
+            seat,
+            record: CommandRecord { state: CommandState::Unknown, sent: case.record.sent + 1, ..case.record.clone() },
+            request: case.request.clone(),
+        };
+        // Whoever wants it cancelled may have said so since it was read.
+        let kept = desk.ledger.journal().write(|step| {
+            let now = step.command(&seat.of.account, &case.record.name)?;
+            if now.is_none_or(|now| now.cancel_wanted) {
+                return Ok::<_, JournalError>(false);
+            }
+            step.put_command(&seat.of.account, &case.record)?;
+            step.note(&case.record.name, (desk.clock)(), "desk", "not found twice: sent again under the same name")?;
+            Ok(true)
+        });
+        if !matches!(kept, Ok(true)) {
+            return Seen::Nothing;
+        }
+        crash::point("C3-submitting");
+        let sent = seat.broker.place(approved);
+        crash::point("C4-sent");
+        match sent {
+            Ok(order) => settled(desk.stands(case, &order, false, "accepted")),
+            Err(BrokerError::DuplicateClientId(_) | BrokerError::OutcomeUnknown { .. }) => Seen::SentAgain,
+            Err(BrokerError::RateLimited { .. } | BrokerError::NotConnected { .. } | BrokerError::Unavailable { .. }) => Seen::Nothing,
+            Err(error) => {
+                seat.guarded().gate.withdraw(&case.request.client_order_id);
+                settled(desk.settle_refused(case, change_of(&error), Answer::failed(&case.record.action, &error), "http"))
+            }
+        }
+    }
+
+    fn look_at_change(&mut self, name: &Name, seat: &Seat, record: &CommandRecord, id: &ClientOrderId, key: &OrderKey, _: &Modification) -> Seen {
+        let seen = match seat.broker.order(&OrderKey::Client(id.clone())) {
+            Ok(Some(order)) if record.cancel_wanted && !self.cancels(seat, &order) => Seen::Unasked,
+            Ok(Some(order)) => settled(self.desk.change_settled(seat, record, key, accepted(&record.action, &order))),
+            Ok(None) if self.is_first_missed(name) => Seen::Nothing,
+            Ok(None) => self.unchanged(seat, record, key),
+            Err(_) => Seen::Unasked,
+        };
+        if record.state == CommandState::Submitting && matches!(seen, Seen::Nothing | Seen::Unasked) {
+            let cause = "the broker ended while it was sending".to_owned();
+            let _ = self.desk.change_unknown(seat, record, key, &BrokerError::OutcomeUnknown { broker: seat.of.broker.to_string(), cause });
+        }
+        seen
+    }
+
+    /// A change is not sent again: by now the order may be another.
+    fn unchanged(&self, seat: &Seat, record: &CommandRecord, key: &OrderKey) -> Seen {
+        let rejected = |reason: String| Answer { reason: Some(reason), ..Answer::new(&record.action, Verdict::Rejected) };
+        let answer = match seat.broker.order(key) {
+            // Something stands in its place: the venue shows it sooner or later.
+            Ok(Some(old)) if old.replaced_by.is_some() || matches!(old.status, OrderStatus::Replaced | OrderStatus::PendingReplace) => return Seen::Nothing,
+            Ok(Some(old)) if record.cancel_wanted && !self.cancels(seat, &old) => return Seen::Nothing,
+            Ok(Some(old)) => {
+                seat.guarded().gate.withdraw_change(&old.request.client_order_id);
+                rejected(format!("the change never arrived; the order is {}", old.status))
+            }
+            Ok(None) => rejected("the change never arrived, and the venue has no such order".to_owned()),
+            Err(_) => return Seen::Nothing,
+        };
+        settled(self.desk.change_settled(seat, record, key, answer))
+    }
+}
+
+/// What could not be kept before the stop is looked up by the next process.
+fn settled<T>(kept: Option<T>) -> Seen {
+    if kept.is_some() { Seen::Settled } else { Seen::Unasked }
+}
