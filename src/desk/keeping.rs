@@ -32,7 +32,6 @@ pub(super) enum Told {
     Update(OrderUpdate),
     /// By which it is known again.
     Reply(String),
-    Nothing,
 }
 
 /// The end of a command, or a station of it.
@@ -83,7 +82,6 @@ impl Desk {
         match told {
             Told::Update(update) => drop(self.ledger.enter(step, update)?),
             Told::Reply(key) => self.enter_answer(step, seat, key, answer)?,
-            Told::Nothing => {}
         }
         notes.iter().try_for_each(|(source, text)| step.note(&record.name, now, source, text))?;
         Ok(cancel_wanted)

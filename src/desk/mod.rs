@@ -55,6 +55,10 @@ pub use sights::Sights;
 pub use stock::Stock;
 
 #[cfg(test)]
+mod command_tests;
+#[cfg(test)]
+mod fixtures;
+#[cfg(test)]
 mod refusal_tests;
 #[cfg(test)]
 mod tests;

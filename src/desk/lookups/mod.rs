@@ -19,7 +19,7 @@ use crate::contract::{Wish, parse_command};
 use crate::events::{Command, OrderKey};
 use crate::exchanges::BrokerError;
 use crate::journal::{CommandRecord, CommandState, JournalError};
-use crate::model::{ClientOrderId, Modification, Order, OrderChange, OrderStatus};
+use crate::model::{ClientOrderId, Order, OrderChange, OrderStatus};
 use crate::observe::Heartbeat;
 use crate::runtime::{StopToken, crash};
 
@@ -45,7 +45,7 @@ enum Seen {
 
 /// Looks up what is unsettled, until the stop.
 pub fn run_lookups(desk: &Desk, token: &StopToken, beat: &Heartbeat) {
-    let mut lookups = Lookups { desk, schedule: Schedule::new() };
+    let mut lookups = Lookups::new(desk);
     let mut read = None;
     while token.is_running() {
         beat.beat();
@@ -53,7 +53,7 @@ pub fn run_lookups(desk: &Desk, token: &StopToken, beat: &Heartbeat) {
         if read.is_none_or(|at| now.saturating_duration_since(at) >= READ_AGAIN) {
             read = lookups.refresh(now).is_ok().then_some(now);
         }
-        lookups.look(token);
+        lookups.look(token, now);
         let wait = lookups.schedule.next().map_or(BEAT, |next| next.saturating_duration_since(Instant::now()).min(BEAT));
         select! {
             recv(desk.woken) -> _ => read = None,
@@ -63,12 +63,24 @@ pub fn run_lookups(desk: &Desk, token: &StopToken, beat: &Heartbeat) {
     }
 }
 
+/// A change of the order `key`, in whose place `id` would stand.
+struct Change<'a> {
+    seat: &'a Seat,
+    record: &'a CommandRecord,
+    id: &'a ClientOrderId,
+    key: &'a OrderKey,
+}
+
 struct Lookups<'a> {
     desk: &'a Desk,
     schedule: Schedule<Name>,
 }
 
 impl Lookups<'_> {
+    fn new(desk: &Desk) -> Lookups<'_> {
+        Lookups { desk, schedule: Schedule::new() }
+    }
+
     fn refresh(&mut self, now: Instant) -> Result<(), JournalError> {
         let mut unsettled = Vec::new();
         for (at, seat) in self.desk.seats.iter().enumerate() {
@@ -80,13 +92,12 @@ impl Lookups<'_> {
         Ok(())
     }
 
-    fn look(&mut self, token: &StopToken) {
-        for name in self.schedule.due(Instant::now()) {
+    fn look(&mut self, token: &StopToken, now: Instant) {
+        for name in self.schedule.due(now) {
             if !token.is_running() {
                 return;
             }
-            let seen = self.look_at(&name);
-            let now = Instant::now();
+            let seen = self.look_at(&name, now);
             match seen {
                 Seen::Settled => self.schedule.end(&name),
                 Seen::SentAgain => self.schedule.begin_again(&name, now),
@@ -96,7 +107,7 @@ impl Lookups<'_> {
         }
     }
 
-    fn look_at(&mut self, name: &Name) -> Seen {
+    fn look_at(&mut self, name: &Name, now: Instant) -> Seen {
         let Some(seat) = self.desk.seats.get(name.0) else { return Seen::Settled };
         // A worker is at it: it is not unsettled, but under way.
         let Some(_claim) = self.desk.claims.take(&seat.of.account, &name.1) else { return Seen::Unasked };
@@ -108,8 +119,8 @@ impl Lookups<'_> {
         let text = record.request.as_deref().unwrap_or(&record.body);
         let Ok(id) = record.name.parse::<ClientOrderId>() else { return Seen::Settled };
         match parse_command(text.as_bytes()).map(|command| command.wish) {
-            Ok(Wish::Order(Command::Place(request))) => self.look_at_order(name, Case { seat, record, request }),
-            Ok(Wish::Order(Command::Modify { order, change })) => self.look_at_change(name, seat, &record, &id, &order, &change),
+            Ok(Wish::Order(Command::Place(request))) => self.look_at_order(name, &Case { seat, record, request }, now),
+            Ok(Wish::Order(Command::Modify { order, .. })) => self.look_at_change(name, &Change { seat, record: &record, id: &id, key: &order }, now),
             _ => {
                 log::error!("what was sent as {id} cannot be read any more: {text}");
                 Seen::Unasked
@@ -117,26 +128,21 @@ impl Lookups<'_> {
         }
     }
 
-    fn look_at_order(&mut self, name: &Name, case: Case<'_>) -> Seen {
+    fn look_at_order(&mut self, name: &Name, case: &Case<'_>, now: Instant) -> Seen {
         let id = &case.request.client_order_id;
         let found = case.seat.broker.order(&OrderKey::Client(id.clone()));
         let seen = match &found {
-            Ok(Some(order)) if is_same(&order.request, &case.request) => self.adopt(&case, order),
+            Ok(Some(order)) if is_same(&order.request, &case.request) => self.adopt(case, order),
             Ok(Some(_)) => {
                 case.seat.guarded().gate.withdraw(id);
-                settled(self.desk.settle_conflict(&case))
+                settled(self.desk.settle_conflict(case))
             }
-            Ok(None) if self.is_first_missed(name) => Seen::Nothing,
-            Ok(None) => self.absent(&case),
+            Ok(None) if !self.schedule.missed(name, now) => Seen::Nothing,
+            Ok(None) => self.absent(case),
             Err(_) => Seen::Unasked,
         };
-        self.say_so(&case, seen);
+        self.say_so(case, seen);
         seen
-    }
-
-    /// Missed, but not yet for so long that it is proved.
-    fn is_first_missed(&mut self, name: &Name) -> bool {
-        !self.schedule.missed(name, Instant::now())
     }
 
     /// What a process before us was sending is unknown to its sender as well, once it is not found at once.
@@ -234,11 +240,12 @@ impl Lookups<'_> {
         }
     }
 
-    fn look_at_change(&mut self, name: &Name, seat: &Seat, record: &CommandRecord, id: &ClientOrderId, key: &OrderKey, _: &Modification) -> Seen {
+    fn look_at_change(&mut self, name: &Name, change: &Change<'_>, now: Instant) -> Seen {
+        let Change { seat, record, id, key } = *change;
         let seen = match seat.broker.order(&OrderKey::Client(id.clone())) {
             Ok(Some(order)) if record.cancel_wanted && !self.cancels(seat, &order) => Seen::Unasked,
             Ok(Some(order)) => settled(self.desk.change_settled(seat, record, key, accepted(&record.action, &order))),
-            Ok(None) if self.is_first_missed(name) => Seen::Nothing,
+            Ok(None) if !self.schedule.missed(name, now) => Seen::Nothing,
             Ok(None) => self.unchanged(seat, record, key),
             Err(_) => Seen::Unasked,
         };
@@ -271,3 +278,6 @@ impl Lookups<'_> {
 fn settled<T>(kept: Option<T>) -> Seen {
     if kept.is_some() { Seen::Settled } else { Seen::Unasked }
 }
+
+#[cfg(test)]
+mod tests;

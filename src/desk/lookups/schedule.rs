@@ -81,11 +81,6 @@ impl<N: Hash + Eq + Clone> Schedule<N> {
         now.saturating_duration_since(first) >= MISSED_FOR
     }
 
-    /// Whether this is the first look.
-    pub fn is_first(&self, name: &N) -> bool {
-        self.looks.get(name).is_none_or(|look| look.done == 0)
-    }
-
     /// It was sent once more.
     pub fn begin_again(&mut self, name: &N, now: Instant) {
         if let Some(look) = self.looks.get_mut(name) {

@@ -1,0 +1,193 @@
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::time::{Duration, Instant};
+
+use super::*;
+use crate::desk::fixtures::{Does, Life, Venue, buy, live, lost, result, venue, venue_that};
+use crate::observe::Heartbeats;
+use crate::runtime::StopKind;
+
+/// Looks as the thread would, at these milliseconds after the beginning.
+fn look(life: &Life, at: &[u64]) {
+    let (start, mut lookups) = (Instant::now(), Lookups::new(&life.desk));
+    lookups.refresh(start).unwrap();
+    for millis in at {
+        lookups.refresh(start + Duration::from_millis(*millis)).unwrap();
+        lookups.look(&life.stop.token(), start + Duration::from_millis(*millis));
+    }
+}
+
+const TWICE: [u64; 4] = [500, 1_000, 2_000, 5_000];
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().unwrap()
+}
+
+/// A life after one that ended while it sent `b-1`.
+fn after_death(venue: &Arc<Venue>, expires_in: i64, folder: &tempfile::TempDir) -> Life {
+    let life = live(folder, venue);
+    life.leave_submitting("b-1", expires_in);
+    drop(life);
+    live(folder, venue)
+}
+
+#[test]
+fn an_order_whose_answer_was_lost_is_found_and_adopted() {
+    let (folder, venue) = (folder(), venue());
+    let life = live(&folder, &venue);
+    venue.will([Does::Loses]);
+    life.tell(&buy("b-1", 1));
+    venue.deaf.store(true, Relaxed);
+    look(&life, &[500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000]);
+    assert_eq!((life.state("b-1"), venue.calls().len()), (Some(CommandState::Unknown), 1), "who cannot be asked proves nothing");
+    venue.deaf.store(false, Relaxed);
+    look(&life, &[500]);
+    assert_eq!((life.state("b-1"), life.streamed()), (Some(CommandState::Answered), vec!["unknown".to_owned(), "accepted".to_owned()]));
+    assert_eq!(life.tell(&buy("b-1", 1))["repeated"], true);
+    assert_eq!(venue.calls(), ["place b-1"]);
+}
+
+#[test]
+fn what_a_dead_process_had_sent_is_found_by_the_next() {
+    let (folder, venue) = (folder(), venue());
+    let life = live(&folder, &venue);
+    life.tell(&buy("b-1", 1));
+    let life = {
+        life.leave_submitting("b-1", 30);
+        drop(life);
+        live(&folder, &venue)
+    };
+    look(&life, &[500]);
+    assert_eq!((life.state("b-1"), venue.calls().len()), (Some(CommandState::Answered), 1));
+}
+
+#[test]
+fn what_a_dead_process_had_not_sent_is_sent_under_the_same_name_once() {
+    let (folder, venue) = (folder(), venue());
+    let life = after_death(&venue, 30, &folder);
+    look(&life, &[500]);
+    assert_eq!((life.state("b-1"), life.streamed(), venue.calls().len()), (Some(CommandState::Unknown), vec!["unknown".to_owned()], 0));
+    look(&life, &TWICE);
+    assert_eq!((venue.calls(), life.streamed()), (vec!["place b-1".to_owned()], vec!["unknown".to_owned(), "accepted".to_owned()]));
+    assert_eq!((life.record("b-1").unwrap().sent, life.counted()), (2, 1));
+}
+
+#[test]
+fn what_has_expired_never_arrived() {
+    let (folder, venue) = (folder(), venue());
+    let life = after_death(&venue, -1, &folder);
+    look(&life, &TWICE);
+    assert_eq!((venue.calls().len(), life.streamed(), life.counted()), (0, vec!["unknown".to_owned(), "never_arrived".to_owned()], 0));
+    let told = life.tell(&buy("b-1", 1));
+    assert_eq!((result(&told).0, told["reason"].as_str()), ("rejected", Some("the venue never heard of it, and it has expired since")));
+}
+
+#[test]
+fn a_halt_lets_nothing_be_sent_again() {
+    let (folder, venue) = (folder(), venue());
+    let life = after_death(&venue, 30, &folder);
+    life.tell(r#"{"action":"halt","scope":"all","reason":"news"}"#);
+    look(&life, &TWICE);
+    assert_eq!((venue.calls().len(), life.streamed()), (0, vec!["unknown".to_owned(), "never_arrived".to_owned()]));
+}
+
+#[test]
+fn where_a_name_may_be_taken_twice_nothing_is_sent_again() {
+    let (folder, venue) = (folder(), venue_that(|able| able.unique_client_ids = false));
+    let life = after_death(&venue, 30, &folder);
+    look(&life, &TWICE);
+    assert_eq!((venue.calls().len(), life.streamed()), (0, vec!["unknown".to_owned(), "never_arrived".to_owned()]));
+}
+
+#[test]
+fn without_the_lease_nothing_is_sent_again_and_nothing_given_up() {
+    let (folder, venue) = (folder(), venue());
+    let life = after_death(&venue, 30, &folder);
+    life.lease.store(false, Relaxed);
+    look(&life, &TWICE);
+    assert_eq!((venue.calls().len(), life.state("b-1")), (0, Some(CommandState::Unknown)));
+    life.lease.store(true, Relaxed);
+    look(&life, &TWICE);
+    assert_eq!(venue.calls(), ["place b-1"]);
+}
+
+#[test]
+fn an_order_that_shows_late_is_not_doubled() {
+    let (folder, venue) = (folder(), venue());
+    let life = live(&folder, &venue);
+    venue.will([Does::Loses]);
+    life.tell(&buy("b-1", 1));
+    venue.blind.store(true, Relaxed);
+    look(&life, &TWICE);
+    // The venue refuses the name, for it has the order all along.
+    assert_eq!((venue.calls(), venue.orders.lock().len()), (vec!["place b-1".to_owned(), "place b-1".to_owned()], 1));
+    assert_eq!(life.state("b-1"), Some(CommandState::Unknown));
+    venue.blind.store(false, Relaxed);
+    look(&life, &[500]);
+    assert_eq!((life.streamed(), life.counted()), (vec!["unknown".to_owned(), "accepted".to_owned()], 1));
+}
+
+#[test]
+fn an_order_that_was_to_be_cancelled_is_when_it_is_found_and_never_sent_again() {
+    let (folder, venue) = (folder(), venue());
+    let life = live(&folder, &venue);
+    venue.will([Does::Loses, Does::Fails(lost())]);
+    for name in ["b-1", "b-2"] {
+        life.tell(&buy(name, 1));
+        life.tell(&format!(r#"{{"action":"cancel","client_order_id":"{name}"}}"#));
+    }
+    look(&life, &[0, 1_000, 2_000, 5_000]);
+    assert_eq!(venue.calls(), ["place b-1", "place b-2", "cancel b-1"]);
+    assert_eq!((life.state("b-1"), life.state("b-2")), (Some(CommandState::Answered), Some(CommandState::Answered)));
+    assert!(life.streamed().contains(&"never_arrived".to_owned()), "{:?}", life.streamed());
+}
+
+#[test]
+fn the_name_of_another_order_is_a_conflict_however_late_it_shows() {
+    let (folder, venue) = (folder(), venue());
+    let life = live(&folder, &venue);
+    venue.will([Does::Fails(lost())]);
+    life.tell(&buy("b-1", 1));
+    let elsewhere = self::folder();
+    let other = live(&elsewhere, &venue);
+    other.tell(&buy("b-1", 7));
+    look(&life, &[500]);
+    assert_eq!((life.streamed(), life.counted()), (vec!["unknown".to_owned(), "place is denied".to_owned()], 0));
+    assert_eq!(life.tell(&buy("b-1", 1))["rule"], "id_conflict");
+}
+
+#[test]
+fn a_change_is_found_or_has_never_arrived_and_is_not_sent_again() {
+    let (folder, venue) = (folder(), venue());
+    let life = live(&folder, &venue);
+    let change = |old: &str, new: &str| life.tell(&format!(r#"{{"action":"modify","client_order_id":"{old}","qty":5,"new_client_order_id":"{new}"}}"#));
+    life.tell(&buy("b-1", 4));
+    venue.will([Does::Loses]);
+    change("b-1", "b-2");
+    life.tell(&buy("b-3", 4));
+    venue.will([Does::Fails(lost())]);
+    change("b-3", "b-4");
+    look(&life, &TWICE);
+    let told = life.streamed();
+    assert_eq!(told.iter().filter(|word| *word == "modify is unknown").count(), 2);
+    assert!(told.contains(&"modify is accepted".to_owned()) && told.contains(&"modify is rejected".to_owned()), "{told:?}");
+    assert_eq!(venue.calls(), ["place b-1", "modify b-2", "place b-3", "modify b-4"]);
+    assert_eq!(change("b-3", "b-4")["reason"], "the change never arrived; the order is new");
+}
+
+#[test]
+fn the_thread_finds_what_a_worker_leaves_unknown() {
+    let (folder, venue) = (folder(), venue());
+    let life = live(&folder, &venue);
+    let (desk, token, beat) = (Arc::clone(&life.desk), life.stop.token(), Heartbeats::new().register("desk-lookups"));
+    let thread = std::thread::spawn(move || run_lookups(&desk, &token, &beat));
+    venue.will([Does::Loses]);
+    assert_eq!(result(&life.tell(&buy("b-1", 1))).0, "unknown");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while life.state("b-1") != Some(CommandState::Answered) {
+        assert!(Instant::now() < deadline, "not found within twenty seconds");
+        std::thread::yield_now();
+    }
+    life.stop.stop(StopKind::Shutdown);
+    thread.join().unwrap();
+}
