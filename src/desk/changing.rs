@@ -3,6 +3,8 @@
 //!
 //! Must not know how commands arrive, nor when an outcome is looked up.
 
+#![expect(clippy::result_large_err, reason = "an answer is made once a command, beside a request to a venue")]
+
 use std::time::Instant;
 
 use super::answer::Answer;

@@ -28,6 +28,7 @@ pub(super) struct Case<'a> {
 }
 
 /// What the stream is told.
+#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 pub(super) enum Told {
     Update(OrderUpdate),
     /// By which it is known again.

@@ -9,6 +9,8 @@
 //!
 //! Must not know how commands arrive, nor when an outcome is looked up.
 
+#![expect(clippy::result_large_err, reason = "an answer is made once a command, beside a request to a venue")]
+
 use std::time::{Duration, Instant};
 
 use super::answer::Answer;
@@ -319,6 +321,7 @@ impl Desk {
 }
 
 /// Why an order does not stand.
+#[expect(clippy::large_enum_variant, reason = "one at a time, on the stack")]
 enum NotSent {
     Denied(Answer),
     Failed(BrokerError),
