@@ -165,7 +165,7 @@ fn a_name_that_only_the_venue_remembers_is_the_order_or_a_conflict() {
     let elsewhere = self::folder();
     let life = live(&elsewhere, &venue);
     venue.orders.lock().values_mut().for_each(|order| order.status = OrderStatus::Filled);
-    life.seat.enlist().unwrap();
+    life.seat.count(&life.ledger).unwrap();
     assert_eq!(life.tell(&buy("b-1", 1))["order"]["id"], "v-b-1");
     assert_eq!(life.tell(&buy("b-2", 2))["rule"], "id_conflict");
     let again = life.tell_at(&buy("b-3", 1), "7-0", wall_now(), true).unwrap();

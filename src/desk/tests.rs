@@ -59,20 +59,21 @@ fn laid(folder: tempfile::TempDir, limits: Limits, bots: BTreeMap<String, Limits
         Box::new(|_, _| MarketSession::Regular),
         Arc::clone(&sights),
         false,
+        true,
         gate,
     ));
     let stop = Stop::new().unwrap();
     let seats = vec![seat];
     let heartbeat = Heartbeats::new().register("pump");
-    let pump = Pump { bus: bus.clone(), seats: seats.clone(), hand_on: Box::new(|_| ()), token: stop.token(), heartbeat };
+    let (journal, _) = Journal::open(&folder.path().join("broker.db"), wall_now()).unwrap();
+    let ledger = Arc::new(Ledger::new(Arc::new(journal), bounded(1).0, false, wall_now));
+    let pump = Pump { bus: bus.clone(), seats: seats.clone(), ledger: Arc::clone(&ledger), token: stop.token(), heartbeat };
     let heard = Pump::subscribe(&bus);
     let pump = Some(std::thread::spawn(move || pump.run(heard)));
     broker.connect().unwrap();
     broker.set_session(MarketSession::Regular);
-    seats[0].enlist().unwrap();
+    seats[0].count(&ledger).unwrap();
     let halts = Arc::new(HaltFile::open(folder.path().join("halts.json")).unwrap());
-    let (journal, _) = Journal::open(&folder.path().join("broker.db"), wall_now()).unwrap();
-    let ledger = Arc::new(Ledger::new(Arc::new(journal), bounded(1).0, false, wall_now));
     let desk = Desk::new(seats.clone(), Arc::clone(&ledger), Box::new(|_, _| ()), halts, Box::new(|| true), stop.token(), wall_now);
     let entries = std::sync::atomic::AtomicU32::new(1);
     let table = Table { desk: Arc::new(desk), broker, sights, seats, ledger, entries, stop, pump, folder };
@@ -290,7 +291,7 @@ fn a_seat_that_could_not_count_lets_nothing_new_pass() {
     assert_eq!((denied["rule"].as_str(), denied["advice"].as_str()), (Some("not_ready"), Some("retry")));
     assert!(denied["reason"].as_str().unwrap().contains("could not be counted"), "{denied}");
     assert_eq!(table.tell(r#"{"action":"orders"}"#)["result"], "accepted");
-    table.seats[0].enlist().unwrap();
+    table.seats[0].count(&table.ledger).unwrap();
     assert_eq!(table.buy("bot-2", "1")["result"], "accepted");
 }
 
@@ -371,7 +372,7 @@ fn what_a_bot_has_changed_is_still_its_own_and_after_a_restart_too() {
     table.settle();
     assert_eq!(table.buy("b-2", "1")["config_key"], "risk_limits.max_position_size");
     table.seats[0].mistrust();
-    table.seats[0].enlist().unwrap();
+    table.seats[0].count(&table.ledger).unwrap();
     assert_eq!(table.buy("b-3", "1")["config_key"], "risk_limits.max_position_size");
 }
 
@@ -390,13 +391,20 @@ fn the_exits_of_a_bracket_belong_to_the_bot() {
 }
 
 #[test]
-fn without_a_journal_nobody_can_tell_the_bots_apart() {
+fn what_a_bot_holds_is_told_from_the_journal() {
     let table = table(Limits::default(), BTreeMap::new());
     table.buy("bot-1", "10");
-    let asks = ["orders", "fills", "positions", "balance"].map(|action| format!(r#"{{"action":"{action}","bot":"bot"}}"#));
-    for text in asks.into_iter().chain([r#"{"action":"orders","external":true}"#.to_owned(), r#"{"action":"reconcile","dry_run":true}"#.to_owned()]) {
-        let answer = table.tell(&text);
-        assert_eq!((answer["result"].as_str(), answer["reason"].as_str()), (Some("denied"), Some("this broker keeps no journal")), "{text}");
+    table.buy("other-1", "5");
+    table.broker.advance();
+    table.settle();
+    let held = |of: &str| table.tell(&format!(r#"{{"action":"positions",{of}}}"#))["positions"][0]["qty"].as_str().map(str::to_owned);
+    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+    while held(r#""bot":"bot""#).is_none() {
+        assert!(std::time::Instant::now() < deadline, "the journal never hears of the execution");
+        std::thread::yield_now();
     }
-    assert_eq!(table.tell(r#"{"action":"positions"}"#)["positions"][0]["qty"], "10");
+    assert_eq!((held(r#""bot":"bot""#).as_deref(), held(r#""external":true"#)), (Some("10"), None));
+    assert_eq!(table.tell(r#"{"action":"positions"}"#)["positions"][0]["qty"], "15");
+    let compared = table.tell(r#"{"action":"reconcile","dry_run":true}"#);
+    assert_eq!((compared["result"].as_str(), compared["reconcile"]["dry_run"].as_bool()), (Some("accepted"), Some(true)), "{compared}");
 }
