@@ -11,7 +11,7 @@ use super::answer::Answer;
 use super::asked::{Asked, of_seat, since};
 use super::desk::{Desk, accepted, client_id_of, name_of};
 use super::keeping::{Settling, Told, conflict, settled_key, unknown};
-use super::placing::{cannot_keep, not_ready, unread};
+use super::placing::{cannot_keep, not_ready, switched_off, unread};
 use super::seat::Seat;
 use crate::contract::write_modify;
 use crate::events::OrderKey;
@@ -90,14 +90,17 @@ impl Desk {
         if !seat.broker.capabilities().modify {
             return Err(failed(&BrokerError::Unsupported { broker: seat.of.broker.to_string(), what: "changes of orders".to_owned() }));
         }
+        if !seat.takes_orders {
+            return Err(no(switched_off(action), "desk"));
+        }
         let left = since((self.clock)(), asked.expires(Asked::change_for())).min(super::placing::COUNTED_WITHIN);
         if !seat.wait_until_counted(Instant::now() + left, &self.token) {
             return Err(no(not_ready(action), "desk"));
         }
         let sight = self.sight(seat, &order.request.symbol, asked.now);
-        let account = seat.account().map_err(|error| no(unread(action, &error), "http"))?;
+        let worth = seat.worth().map_err(|error| no(unread(action, &error), "http"))?;
         let passing = seat.pass();
-        let checked = seat.check_change(&order, change, &sight, &account, (self.clock)());
+        let checked = seat.check_change(&order, change, &sight, &worth, (self.clock)());
         let approved = checked.map_err(|denial| no(Answer::denied_by(action, &denial), "risk"))?;
         let ticket = approved.ticket();
         if let Err(answer) = self.submit_change(asked, key, &record) {

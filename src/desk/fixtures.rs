@@ -237,7 +237,9 @@ pub(super) fn live_with(folder: &tempfile::TempDir, venue: &Arc<Venue>, limits: 
     sights.see(&event, event.at);
     let gate = Gate::new(limits, BTreeMap::new()).for_account(venue.of());
     let session_of = Box::new(|_: &Symbol, _| MarketSession::Regular);
-    let seat = Arc::new(Seat::new(Arc::clone(venue) as _, "main".to_owned(), "alpaca".parse().unwrap(), session_of, sights, false, true, gate));
+    let (account_name, prices) = ("main".to_owned(), "alpaca".parse().unwrap());
+    let role = Role { account_name, prices, session_of, sights, untyped_is_limit: false, takes_orders: true };
+    let seat = Arc::new(Seat::new(Arc::clone(venue) as _, role, gate));
     let halts = Arc::new(HaltFile::open(folder.path().join("halts.json")).unwrap());
     let (journal, _) = Journal::open(&folder.path().join("broker.db"), wall_now()).unwrap();
     let ledger = Arc::new(Ledger::new(Arc::new(journal), bounded(1).0, false, wall_now));

@@ -50,7 +50,7 @@ pub use desk::{Desk, MaySend, STALE_AFTER, WantPrices, asset_class};
 pub use halts::{HaltFile, HaltFileError};
 pub use lookups::run_lookups;
 pub use pump::Pump;
-pub use seat::{Seat, SessionOf};
+pub use seat::{Role, Seat, SessionOf};
 pub use sights::Sights;
 pub use stock::Stock;
 

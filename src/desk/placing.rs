@@ -122,9 +122,9 @@ impl Desk {
             return Err(no(Answer::denied_by(asked.action, &denial), "risk"));
         }
         let sight = self.sight(seat, &request.symbol, asked.now);
-        let account = seat.account().map_err(|error| no(unread(asked.action, &error), "http"))?;
+        let worth = seat.worth().map_err(|error| no(unread(asked.action, &error), "http"))?;
         let passing = seat.pass();
-        let checked = seat.check(request.clone(), &sight, &account, (self.clock)());
+        let checked = seat.check(request.clone(), &sight, &worth, (self.clock)());
         let approved = checked.map_err(|denial| no(Answer::denied_by(asked.action, &denial), "risk"))?;
         let ticket = approved.ticket();
         let case = match self.submit(job, &approved) {
@@ -214,6 +214,9 @@ impl Desk {
 
     /// Waits a while for an account that is not counted.
     fn ready(&self, job: &Job<'_>) -> Result<(), Answer> {
+        if !job.asked.seat.takes_orders {
+            return Err(switched_off(job.asked.action));
+        }
         if job.asked.seat.is_counted() {
             return Ok(());
         }
@@ -350,4 +353,10 @@ pub(super) fn not_ready(action: &str) -> Answer {
 pub(super) fn cannot_keep(action: &str, error: &JournalError) -> Answer {
     let advice = if matches!(error, JournalError::Failed { .. }) { "retry" } else { "stop" };
     Answer { advice: Some(advice), rule: Some("not_ready".to_owned()), ..Answer::denied(action, format!("commands cannot be kept: {error}")) }
+}
+
+/// The account is listened to, and nobody has configured a broker for it.
+pub(super) fn switched_off(action: &str) -> Answer {
+    let reason = "orders to this account are switched off: enable a broker for it in the folder of exchanges";
+    Answer { advice: Some("fix_request"), ..Answer::denied(action, reason) }
 }

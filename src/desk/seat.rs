@@ -17,12 +17,12 @@ use super::sights::Sights;
 use crate::events::{AccountRef, Event, OrderKey, OrderUpdate};
 use crate::exchanges::{Broker, BrokerError, Cached};
 use crate::journal::Execution;
-use crate::model::{AccountInfo, ExchangeName, Fill, MarketSession, Modification, Order, OrderRequest, Symbol, Timestamp, VenueOrderId};
+use crate::model::{ExchangeName, Fill, MarketSession, Modification, Order, OrderRequest, Symbol, Timestamp, VenueOrderId};
 use crate::risk::{Approved, Denial, Gate, Holdings, Sight};
 use crate::runtime::{StopToken, Waited};
 
 /// How old the equity may be that the daily loss is judged by.
-const ACCOUNT_LIFETIME: Duration = Duration::from_millis(500);
+const WORTH_LIFETIME: Duration = Duration::from_millis(500);
 
 /// How soon somebody who waits for the account to be counted looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -35,6 +35,21 @@ const GENERATIONS: usize = 64;
 
 /// Which phase a symbol's market is in.
 pub type SessionOf = Box<dyn Fn(&Symbol, Timestamp) -> MarketSession + Send + Sync>;
+
+/// What is known of a seat beside its broker.
+pub struct Role {
+    /// The account's configured name.
+    pub account_name: String,
+    /// Whose prices its orders are judged by.
+    pub prices: ExchangeName,
+    pub session_of: SessionOf,
+    /// What the broker itself has seen by now, where it trades on prices that it is shown.
+    pub sights: Arc<Sights>,
+    /// What an order is here that names neither type nor price.
+    pub untyped_is_limit: bool,
+    /// Whether orders may be placed: an account that nobody configured for it is only listened to.
+    pub takes_orders: bool,
+}
 
 /// A broker and everything that is checked before it is asked.
 pub struct Seat {
@@ -56,7 +71,14 @@ pub struct Seat {
     passage: RwLock<()>,
     /// Whether gate and positions know what the broker holds: before that nothing new passes.
     counted: AtomicBool,
-    account: Mutex<Cached<AccountInfo>>,
+    worth: Mutex<Cached<Worth>>,
+}
+
+/// What an account is worth, and was when the day began.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Worth {
+    pub equity: Decimal,
+    pub equity_at_open: Decimal,
 }
 
 /// What has to change in one step.
@@ -69,18 +91,10 @@ pub struct Guarded {
 }
 
 impl Seat {
-    pub fn new(
-        broker: Arc<dyn Broker>,
-        account_name: String,
-        prices: ExchangeName,
-        session_of: SessionOf,
-        sights: Arc<Sights>,
-        untyped_is_limit: bool,
-        takes_orders: bool,
-        gate: Gate,
-    ) -> Seat {
+    pub fn new(broker: Arc<dyn Broker>, role: Role, gate: Gate) -> Seat {
         let of = broker.of();
         let guarded = Mutex::new(Guarded { gate, positions: HashMap::new(), open: HashMap::new() });
+        let Role { account_name, prices, session_of, sights, untyped_is_limit, takes_orders } = role;
         Seat {
             broker,
             of,
@@ -93,7 +107,7 @@ impl Seat {
             guarded,
             passage: RwLock::new(()),
             counted: AtomicBool::new(false),
-            account: Mutex::new(Cached::new(ACCOUNT_LIFETIME)),
+            worth: Mutex::new(Cached::new(WORTH_LIFETIME)),
         }
     }
 
@@ -208,36 +222,33 @@ impl Seat {
         self.guarded.lock()
     }
 
-    /// The account, not older than half a second.
+    /// What the account is worth, as far as a limit wants to know: a remote venue is asked for it otherwise with every order.
     ///
     /// # Errors
     /// Those of the broker.
-    pub fn account(&self) -> Result<AccountInfo, BrokerError> {
-        let known = self.account.lock().get(Instant::now());
+    pub fn worth(&self) -> Result<Worth, BrokerError> {
+        if !self.guarded.lock().gate.watches_losses() {
+            return Ok(Worth::default());
+        }
+        let known = self.worth.lock().get(Instant::now());
         if let Some(known) = known {
             return Ok(known);
         }
-        let fresh = self.broker.account()?;
-        self.account.lock().put(fresh.clone(), Instant::now());
+        let account = self.broker.account()?;
+        let fresh = Worth { equity: account.equity, equity_at_open: account.equity_at_open };
+        self.worth.lock().put(fresh, Instant::now());
         Ok(fresh)
     }
 
-    pub fn check(&self, request: OrderRequest, sight: &Sight, account: &AccountInfo, now: Timestamp) -> Result<Approved<OrderRequest>, Denial> {
+    pub fn check(&self, request: OrderRequest, sight: &Sight, worth: &Worth, now: Timestamp) -> Result<Approved<OrderRequest>, Denial> {
         let mut guarded = self.guarded.lock();
-        let holdings = guarded.holdings(&request.symbol, account);
+        let holdings = guarded.holdings(&request.symbol, worth);
         guarded.gate.check(request, sight, &holdings, now)
     }
 
-    pub fn check_change(
-        &self,
-        order: &Order,
-        change: Modification,
-        sight: &Sight,
-        account: &AccountInfo,
-        now: Timestamp,
-    ) -> Result<Approved<Modification>, Denial> {
+    pub fn check_change(&self, order: &Order, change: Modification, sight: &Sight, worth: &Worth, now: Timestamp) -> Result<Approved<Modification>, Denial> {
         let mut guarded = self.guarded.lock();
-        let holdings = guarded.holdings(&order.request.symbol, account);
+        let holdings = guarded.holdings(&order.request.symbol, worth);
         guarded.gate.check_change(order, change, sight, &holdings, now)
     }
 
@@ -270,14 +281,20 @@ fn fill_of(done: Execution) -> Option<Fill> {
 }
 
 impl Guarded {
-    fn holdings(&self, symbol: &Symbol, account: &AccountInfo) -> Holdings {
+    fn holdings(&self, symbol: &Symbol, worth: &Worth) -> Holdings {
         let position = self.positions.get(symbol).copied().unwrap_or_default();
-        Holdings { position, equity: account.equity, equity_at_open: account.equity_at_open }
+        Holdings { position, equity: worth.equity, equity_at_open: worth.equity_at_open }
     }
 }
 
 impl std::fmt::Debug for Seat {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Seat").field("of", &self.of).finish_non_exhaustive()
+    }
+}
+
+impl std::fmt::Debug for Role {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Role").field("account_name", &self.account_name).finish_non_exhaustive()
     }
 }

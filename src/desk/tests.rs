@@ -54,12 +54,14 @@ fn laid(folder: tempfile::TempDir, limits: Limits, bots: BTreeMap<String, Limits
     let gate = Gate::new(limits, bots).for_account(broker.of());
     let seat = Arc::new(Seat::new(
         Arc::clone(&broker) as _,
-        "paper".to_owned(),
-        "alpaca".parse().unwrap(),
-        Box::new(|_, _| MarketSession::Regular),
-        Arc::clone(&sights),
-        false,
-        true,
+        Role {
+            account_name: "paper".to_owned(),
+            prices: "alpaca".parse().unwrap(),
+            session_of: Box::new(|_, _| MarketSession::Regular),
+            sights: Arc::clone(&sights),
+            untyped_is_limit: false,
+            takes_orders: true,
+        },
         gate,
     ));
     let stop = Stop::new().unwrap();

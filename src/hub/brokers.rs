@@ -15,7 +15,7 @@ use crate::config::RedisSettings;
 use crate::contract::channel::{DEAD_ORDERS, DESK_GROUP, ORDERS};
 use crate::desk::ledger::Ledger;
 use crate::desk::reconcile::Reconciler;
-use crate::desk::{Desk, DeskStats, HaltFile, Outgoing, Pump, Seat, SessionOf, Sights, Stock, run_lookups, start_workers};
+use crate::desk::{Desk, DeskStats, HaltFile, Outgoing, Pump, Role, Seat, Stock, run_lookups, start_workers};
 use crate::events::EventBus;
 use crate::exchanges::Broker;
 use crate::model::{ExchangeName, Symbol};
@@ -39,16 +39,8 @@ const WISH_AGAIN: Duration = Duration::from_secs(120);
 /// A broker and what the desk has to know of it.
 pub struct Employed {
     pub broker: Arc<dyn Broker>,
-    pub account_name: String,
-    /// Whose prices its orders are judged by.
-    pub prices: ExchangeName,
-    pub session_of: SessionOf,
-    /// Fed by a thread of the broker.
-    pub sights: Arc<Sights>,
-    /// What an order is here that names neither type nor price.
-    pub untyped_is_limit: bool,
-    /// Whether orders may be placed: an account that nobody configured for it is only listened to.
-    pub takes_orders: bool,
+    /// What is seen is fed by a thread of the broker.
+    pub role: Role,
     pub gate: Gate,
     /// Ends the threads of the broker.
     pub stop: Stop,
@@ -120,8 +112,8 @@ impl OrderSide {
     /// When the system refuses a thread.
     pub fn start(employed: Vec<Employed>, bus: &EventBus, around: Surroundings<'_>) -> io::Result<(OrderSide, Stock)> {
         let (mut seats, mut behind) = (Vec::new(), Vec::new());
-        for Employed { broker, account_name, prices, session_of, sights, untyped_is_limit, takes_orders, gate, stop, tasks } in employed {
-            seats.push(Arc::new(Seat::new(broker, account_name, prices, session_of, sights, untyped_is_limit, takes_orders, gate)));
+        for Employed { broker, role, gate, stop, tasks } in employed {
+            seats.push(Arc::new(Seat::new(broker, role, gate)));
             behind.push((stop, tasks));
         }
         let (sender, wishes) = bounded(WISHES);

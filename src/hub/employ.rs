@@ -14,7 +14,7 @@ use super::accounts::Identities;
 use super::brokers::Employed;
 use crate::calendar::Calendar;
 use crate::config::{Account, BrokerSettings, Config, DefaultOrderType, Environment, PaperSettings as PaperWords, Slippage as SlippageWords, VenueSettings};
-use crate::desk::{SessionOf, Sights};
+use crate::desk::{Role, SessionOf, Sights};
 use crate::events::{Event, EventBus, Subscription, Topics};
 use crate::exchanges::alpaca::{AlpacaBroker, AlpacaSettings, RestSettings};
 use crate::exchanges::factory::{FactoryError, Registry};
@@ -54,6 +54,9 @@ struct Behind {
     tasks: Vec<Task<()>>,
 }
 
+/// A broker and what runs behind it.
+type Made = (Arc<dyn Broker>, Behind);
+
 /// Every broker, and the accounts whose order streams tell some of them.
 type Staff = (Vec<Employed>, Vec<(Account, Arc<AlpacaBroker>)>);
 
@@ -76,7 +79,8 @@ pub fn employ(place: &Workplace<'_>) -> Result<Staff, FactoryError> {
         let prices = prices_of(settings, config);
         let untyped_is_limit = settings.default_order_type == DefaultOrderType::Limit;
         let account_name = account_name(settings);
-        Some(Employed { broker, account_name, prices, session_of, sights, untyped_is_limit, takes_orders: true, gate, stop, tasks })
+        let role = Role { account_name, prices, session_of, sights, untyped_is_limit, takes_orders: true };
+        Some(Employed { broker, role, gate, stop, tasks })
     });
     let mut employed: Vec<Employed> = employed.collect();
     let named: Vec<Arc<str>> = place.streams.borrow().iter().map(|(account, _)| Arc::clone(&account.name)).collect();
@@ -101,18 +105,8 @@ fn listened_to(account: &Account, place: &Workplace<'_>) -> Option<Employed> {
         at_alpaca(&place.config.default_exchange, account, place).inspect_err(|error| log::error!("account {}: {error}", account.name)).ok()??;
     let gate = Gate::default().for_account(broker.of());
     let prices = place.config.default_exchange.clone();
-    Some(Employed {
-        broker,
-        account_name: account.name.to_string(),
-        prices,
-        session_of,
-        sights,
-        untyped_is_limit: true,
-        takes_orders: false,
-        gate,
-        stop,
-        tasks,
-    })
+    let role = Role { account_name: account.name.to_string(), prices, session_of, sights, untyped_is_limit: true, takes_orders: false };
+    Some(Employed { broker, role, gate, stop, tasks })
 }
 
 fn alpaca(settings: &BrokerSettings, place: &Workplace<'_>) -> Result<Arc<dyn Broker>, BrokerError> {
@@ -126,7 +120,7 @@ fn alpaca(settings: &BrokerSettings, place: &Workplace<'_>) -> Result<Arc<dyn Br
 }
 
 /// The broker of one account; `None` for an account that the venue refuses.
-fn at_alpaca(name: &ExchangeName, account: &Account, place: &Workplace<'_>) -> Result<Option<(Arc<dyn Broker>, Behind)>, BrokerError> {
+fn at_alpaca(name: &ExchangeName, account: &Account, place: &Workplace<'_>) -> Result<Option<Made>, BrokerError> {
     let Some(id) = place.identities.get(&account.name) else { return Ok(None) };
     let rest = RestSettings {
         broker: name.to_string(),

@@ -159,6 +159,11 @@ impl Gate {
         self.book.withdraw_change(id, None);
     }
 
+    /// Whether a limit looks at what the account is worth.
+    pub fn watches_losses(&self) -> bool {
+        self.bot_limits.values().chain([&self.limits]).any(|limits| limits.max_daily_loss.is_some())
+    }
+
     /// At the start, before anything is checked: counts what is open already, and what the orders of each bot have
     /// bought and sold so far, as the caller has added it up. Whatever was counted before is forgotten, but for the
     /// rate, changes under way and which order is whose.
