@@ -57,6 +57,9 @@ pub struct RedisStatus {
     pub orders: bool,
     pub registrations: bool,
     pub control: bool,
+    /// This is the broker of its Redis.
+    #[serde(default)]
+    pub lease: bool,
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub version: Option<String>,
 }
@@ -67,6 +70,9 @@ pub struct OrdersStatus {
     pub last_seq: u64,
     /// Received and not yet confirmed by Redis.
     pub waiting: u64,
+    /// Why the journal takes nothing, while it does not.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub journal: Option<String>,
 }
 
 /// A broker that takes orders.

@@ -12,12 +12,13 @@ use crossbeam_channel::Sender;
 use parking_lot::Mutex;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 
+use super::stream::StreamBoard;
 use crate::config::{Account, Environment};
 use crate::exchanges::alpaca::{ACCOUNT_PATH, KEY_ID_HEADER, SECRET_KEY_HEADER, parse_account};
 use crate::exchanges::{Advice, SessionEnd};
 use crate::model::AccountId;
 use crate::net::{TlsError, certificates};
-use crate::runtime::{Backoff, StopToken, Waited};
+use crate::runtime::{Backoff, StopToken, StreamState, Waited};
 
 /// How long the venue may take to say who we are.
 const ANSWER_WITHIN: Duration = Duration::from_secs(5);
@@ -28,6 +29,8 @@ const BODY_MAX: u64 = 256 * 1024;
 #[derive(Debug)]
 pub struct AccountDesk {
     account: Account,
+    /// Of its order stream, which cannot begin before its id is known.
+    board: Arc<StreamBoard>,
     memory: Arc<AccountMemory>,
     id: Mutex<Option<Arc<str>>>,
     agent: ureq::Agent,
@@ -36,10 +39,10 @@ pub struct AccountDesk {
 }
 
 impl AccountDesk {
-    pub fn new(account: Account, memory: Arc<AccountMemory>, tls: TlsConfig) -> AccountDesk {
+    pub fn new(account: Account, board: Arc<StreamBoard>, memory: Arc<AccountMemory>, tls: TlsConfig) -> AccountDesk {
         // The built-in exchange may give other ids at the next start.
         let remembered = if account.environment == Environment::Sim { None } else { memory.recall(account.key_id.expose()) };
-        AccountDesk { account, memory, id: Mutex::new(remembered.map(Into::into)), agent: agent(tls), ends_at_shutdown: AtomicBool::new(false) }
+        AccountDesk { account, board, memory, id: Mutex::new(remembered.map(Into::into)), agent: agent(tls), ends_at_shutdown: AtomicBool::new(false) }
     }
 
     pub fn known_id(&self) -> Option<Arc<str>> {
@@ -101,11 +104,14 @@ impl Learner {
             waiting.retain(|account| match account.learn(&self.token) {
                 Ok(()) => false,
                 Err(end) if end.advice == Advice::Refuse => {
-                    log::error!("account {}: {}; its orders are not heard before the next start", account.account.name, end.cause);
+                    let cause = format!("{}; its orders are not heard before the next start", end.cause);
+                    log::error!("account {}: {cause}", account.account.name);
+                    account.board.set_state(StreamState::Refused, Some(cause));
                     false
                 }
                 Err(end) => {
                     log::warn!("account {}: {}", account.account.name, end.cause);
+                    account.board.set_state(StreamState::BackingOff, Some(end.cause));
                     true
                 }
             });

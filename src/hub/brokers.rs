@@ -54,6 +54,7 @@ pub struct Surroundings<'a> {
     pub control: Sender<ControlCommand>,
     pub ledger: Arc<Ledger>,
     pub lease: Arc<LeaseState>,
+    pub commands: Arc<EntryStats>,
     pub heartbeats: &'a Heartbeats,
     pub halts: Arc<HaltFile>,
 }
@@ -142,10 +143,12 @@ impl OrderSide {
         let mut workers = vec![reconciler, lookups];
         workers.extend(start_workers(around.threads, &desk, entries, &out, &early.token(), around.heartbeats.register("desk"))?);
         let place = StreamPlace { key: ORDERS, group: DESK_GROUP, consumer: "desk", field: "command", kept: KEPT, dead: DEAD_ORDERS };
-        let (redis, token, lease) = (around.redis, early.token(), around.lease);
-        workers.push(around.threads.spawn("redis-commands", move || {
-            run_entry_reader(redis, place, inbox, finished, Box::new(move || lease.is_held()), token, Arc::new(EntryStats::default()))
-        })?);
+        let (redis, token, lease, commands) = (around.redis, early.token(), around.lease, around.commands);
+        workers.push(
+            around
+                .threads
+                .spawn("redis-commands", move || run_entry_reader(redis, place, inbox, finished, Box::new(move || lease.is_held()), token, commands))?,
+        );
         let stock = Stock::new(&seats, around.halts, stats, bus.clone());
         let side = OrderSide { seats, wishes, wish, early, late, workers, pump: Some(pump), threads: around.threads.clone(), desk, switch: None, behind };
         side.keep_prices();

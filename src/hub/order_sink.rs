@@ -9,6 +9,7 @@ use super::producer::Sink;
 use crate::events::{Event, EventBus, HeardOrder, OrderEvent, Source};
 use crate::exchanges::Broker;
 use crate::exchanges::alpaca::AlpacaBroker;
+use crate::redis::{Hush, held_back};
 use crate::runtime::{StopToken, wall_now};
 
 /// Feeds the broker of one account.
@@ -16,11 +17,12 @@ use crate::runtime::{StopToken, wall_now};
 pub struct OrderSink {
     broker: Arc<AlpacaBroker>,
     bus: EventBus,
+    hush: Hush,
 }
 
 impl OrderSink {
     pub fn new(broker: Arc<AlpacaBroker>, bus: EventBus) -> OrderSink {
-        OrderSink { broker, bus }
+        OrderSink { broker, bus, hush: Hush::default() }
     }
 }
 
@@ -28,7 +30,9 @@ impl Sink<OrderEvent> for OrderSink {
     fn deliver(&mut self, events: &mut Vec<OrderEvent>, _since: Instant, _token: &StopToken) {
         for event in events.drain(..) {
             if let Err(unread) = self.broker.hear(event) {
-                log::warn!("{unread}; bots get it in the words of Alpaca");
+                if let Some(held) = self.hush.tell("unread", Instant::now()) {
+                    log::warn!("{unread}; bots get it in the words of Alpaca{}", held_back(held));
+                }
                 let heard = HeardOrder { of: self.broker.of(), words: unread.event, source: Source::Stream, at: wall_now() };
                 self.bus.publish(&Event::OrderHeard(heard));
             }

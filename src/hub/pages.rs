@@ -13,8 +13,9 @@ use super::registrar::RegistrarStats;
 use super::stream::StreamBoard;
 use crate::contract::StatusReport;
 use crate::desk::Stock;
+use crate::journal::Journal;
 use crate::observe::{Counter, Exposition, LogHandle, Pages};
-use crate::redis::{ControlStats, OutletStats, SubscriberStats};
+use crate::redis::{ControlStats, EntryStats, LeaseState, OutletStats, SubscriberStats};
 
 /// Everything that is shown, shared by the supervisor, which fills in the report, and the HTTP thread.
 pub struct Showcase {
@@ -24,6 +25,9 @@ pub struct Showcase {
     pub live: AtomicBool,
     pub prices: Arc<PriceStats>,
     pub orders: Arc<AppenderStats>,
+    pub commands: Arc<EntryStats>,
+    pub journal: Arc<Journal>,
+    pub lease: Arc<LeaseState>,
     pub registrar: Arc<RegistrarStats>,
     pub price_outlet: Arc<OutletStats>,
     pub subscriber: Arc<SubscriberStats>,
@@ -76,9 +80,24 @@ impl Showcase {
             page.counter("broker_redis_losses_total", "Connections lost.", &connection, losses.get());
             page.counter("broker_redis_errors_total", "Commands refused by Redis.", &connection, errors.get());
         }
-        for (role, up) in [("registrations", &self.subscriber.up), ("control", &self.control.up)] {
+        for (role, up) in [("registrations", &self.subscriber.up), ("control", &self.control.up), ("commands", &self.commands.up)] {
             page.gauge("broker_redis_up", "Whether the connection stands.", &[("connection", role)], up.get() as f64);
         }
+    }
+
+    fn write_order_room(&self, page: &mut Exposition) {
+        let commands = &self.commands;
+        for (name, help, counter) in [
+            ("broker_commands_read_total", "Entries of the command stream taken up.", &commands.entries),
+            ("broker_commands_acknowledged_total", "Entries of the command stream dealt with.", &commands.acknowledged),
+            ("broker_commands_taken_over_total", "Entries that another consumer had left lying.", &commands.claimed),
+            ("broker_commands_buried_total", "Entries put among the dead letters.", &commands.buried),
+        ] {
+            page.counter(name, help, &[], counter.get());
+        }
+        page.gauge("broker_lease_held", "Whether this is the broker of its Redis.", &[], f64::from(u8::from(self.lease.is_held())));
+        page.gauge("broker_lease_token", "The token of the lease that was held last.", &[], self.lease.token() as f64);
+        page.gauge("broker_journal_up", "Whether the journal takes what is written.", &[], f64::from(u8::from(self.journal.trouble().is_none())));
     }
 
     fn write_updates(&self, page: &mut Exposition) {
@@ -123,6 +142,7 @@ impl Pages for Showcase {
         self.write_streams(&mut page);
         self.write_redis(&mut page);
         self.write_updates(&mut page);
+        self.write_order_room(&mut page);
         if let Some(desk) = self.desk.get() {
             desk.write_metrics(&mut page);
         }

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::pages::Showcase;
 use super::registry::Registry;
@@ -15,6 +15,11 @@ use crate::observe::{Facts, Health, StreamFact, assess};
 use crate::redis::ControlCommand;
 use crate::runtime::{ServiceState, wall_now};
 
+/// By then an update should be in its stream.
+const SOON: Duration = Duration::from_secs(2);
+/// What is left of the score while order updates are held up.
+const WITHOUT_ORDERS: f64 = 0.5;
+
 /// Gathers and remembers what was last said.
 pub struct Reporter {
     config: Arc<Config>,
@@ -23,17 +28,20 @@ pub struct Reporter {
     pub redis_version: Option<String>,
     last_health: Option<StatusHealth>,
     facts_dropped: u64,
+    /// Since when there have been order updates that Redis has not taken.
+    waiting_since: Option<Instant>,
 }
 
 impl Reporter {
     pub fn new(config: Arc<Config>, showcase: Arc<Showcase>, started: Timestamp) -> Reporter {
-        Reporter { config, showcase, started, redis_version: None, last_health: None, facts_dropped: 0 }
+        Reporter { config, showcase, started, redis_version: None, last_health: None, facts_dropped: 0, waiting_since: None }
     }
 
     /// Takes stock and shows it on the pages.
     pub fn report(&mut self, state: ServiceState, registry: &Registry) -> Health {
-        let brokers = self.showcase.desk.get().map(|stock| stock.take(std::time::Instant::now(), wall_now())).unwrap_or_default();
-        let health = with_brokers(assess(&self.facts()), &brokers);
+        let brokers = self.showcase.desk.get().map(|stock| stock.take(Instant::now(), wall_now())).unwrap_or_default();
+        let facts = self.facts();
+        let health = self.with_order_room(with_brokers(assess(&facts), &brokers));
         let shown = if matches!(state, ServiceState::Running | ServiceState::Degraded) { health.state } else { state };
         let report = self.stock(shown, &health, registry, brokers);
         *self.showcase.ready.lock() = match (shown, health.reasons.as_slice()) {
@@ -76,6 +84,22 @@ impl Reporter {
         Facts { streams, redis, dropped: vec![("bars, statuses and corrections".into(), newly)], memory: None }
     }
 
+    /// Without the lease, the journal or the streams bots are served prices alone.
+    fn with_order_room(&mut self, mut health: Health) -> Health {
+        let show = &self.showcase;
+        let waiting = show.orders.waiting.get();
+        self.waiting_since = if waiting > 0 { self.waiting_since.or_else(|| Some(Instant::now())) } else { None };
+        let lease = (!show.lease.is_held()).then(|| "the lease of this Redis is not ours: commands and order updates wait".to_owned());
+        let journal = show.journal.trouble().map(|cause| format!("journal: {cause}"));
+        let late = self.waiting_since.filter(|since| since.elapsed() > SOON).map(|_| format!("{waiting} order updates wait for Redis"));
+        for reason in [lease, journal, late].into_iter().flatten() {
+            health.score *= WITHOUT_ORDERS;
+            health.state = ServiceState::Degraded;
+            health.reasons.push(reason);
+        }
+        health
+    }
+
     fn redis_up(&self) -> (bool, bool, bool, bool) {
         let show = &self.showcase;
         (show.price_outlet.up.get() > 0, show.orders.redis.up.get() > 0, show.subscriber.up.get() > 0, show.control.up.get() > 0)
@@ -108,13 +132,17 @@ impl Reporter {
             sim: self.config.sim.is_some(),
             health: StatusHealth { score: (health.score * 1_000.0).round() / 1_000.0, reasons: health.reasons.clone() },
             streams: streams.collect(),
-            redis: RedisStatus { prices, orders, registrations, control, version: self.redis_version.clone() },
+            redis: RedisStatus { prices, orders, registrations, control, lease: self.showcase.lease.is_held(), version: self.redis_version.clone() },
             symbols: registry.symbols(),
             bots: registry.bots(),
             registrations: registry.registrations(),
             brokers,
             halts: self.showcase.desk.get().map(|stock| stock.halts()).unwrap_or_default(),
-            orders: OrdersStatus { last_seq: self.showcase.orders.received.get(), waiting: u64::try_from(self.showcase.orders.waiting.get()).unwrap_or(0) },
+            orders: OrdersStatus {
+                last_seq: self.showcase.orders.received.get(),
+                waiting: u64::try_from(self.showcase.orders.waiting.get()).unwrap_or(0),
+                journal: self.showcase.journal.trouble(),
+            },
         }
     }
 

@@ -25,7 +25,7 @@ mod timeline;
 mod updates;
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 use rusqlite::{Connection, OpenFlags, Transaction, TransactionBehavior};
@@ -46,6 +46,8 @@ const LOG_BYTES: i64 = 16 * 1024 * 1024;
 /// How long another program that reads may hold us up.
 const PATIENCE: Duration = Duration::from_millis(250);
 const STATEMENTS: usize = 64;
+/// For so long a failure is told; whoever waits for the disk tries again far sooner.
+const LATELY: Duration = Duration::from_secs(15);
 
 /// The open journal.
 #[derive(Debug)]
@@ -56,6 +58,7 @@ pub struct Journal {
     reader: Mutex<Connection>,
     /// Moves the log into the file, beside the writer.
     mover: Mutex<Connection>,
+    trouble: Mutex<Option<(Instant, String)>>,
 }
 
 /// One transaction: all of it or nothing.
@@ -63,6 +66,7 @@ pub struct Journal {
 pub struct Step<'a> {
     all: Transaction<'a>,
     path: &'a Path,
+    trouble: &'a Mutex<Option<(Instant, String)>>,
 }
 
 impl Journal {
@@ -89,7 +93,14 @@ impl Journal {
         schema::migrate(&mut writer, path, now)?;
         let id = writer.query_row("SELECT id FROM journal", [], |row| row.get(0)).map_err(failed)?;
         let (reader, mover) = (connect(path).map_err(failed)?, connect(path).map_err(failed)?);
-        Ok(Journal { path: path.to_path_buf(), id, writer: Mutex::new(writer), reader: Mutex::new(reader), mover: Mutex::new(mover) })
+        Ok(Journal {
+            path: path.to_path_buf(),
+            id,
+            writer: Mutex::new(writer),
+            reader: Mutex::new(reader),
+            mover: Mutex::new(mover),
+            trouble: Mutex::default(),
+        })
     }
 
     /// For looking only, beside a running broker or after its end.
@@ -107,7 +118,14 @@ impl Journal {
         schema::is_ours(&writer, path)?;
         let id = writer.query_row("SELECT id FROM journal", [], |row| row.get(0)).map_err(failed)?;
         let (reader, mover) = (open().map_err(failed)?, open().map_err(failed)?);
-        Ok(Journal { path: path.to_path_buf(), id, writer: Mutex::new(writer), reader: Mutex::new(reader), mover: Mutex::new(mover) })
+        Ok(Journal {
+            path: path.to_path_buf(),
+            id,
+            writer: Mutex::new(writer),
+            reader: Mutex::new(reader),
+            mover: Mutex::new(mover),
+            trouble: Mutex::default(),
+        })
     }
 
     /// What tells this journal from any other.
@@ -125,12 +143,18 @@ impl Journal {
     /// Those of `work`, and when the disk takes nothing.
     pub fn write<T, E: From<JournalError>>(&self, work: impl FnOnce(&Step<'_>) -> Result<T, E>) -> Result<T, E> {
         let mut writer = self.writer.lock();
-        let failed = |cause| JournalError::of(&self.path, cause);
+        let failed = |cause| in_trouble(&self.trouble, JournalError::of(&self.path, cause));
         let all = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let step = Step { all, path: &self.path };
+        let step = Step { all, path: &self.path, trouble: &self.trouble };
         let done = work(&step)?;
         step.all.commit().map_err(failed)?;
+        *self.trouble.lock() = None;
         Ok(done)
+    }
+
+    /// Why it took nothing when it was last tried, if that was lately.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().as_ref().filter(|(at, _)| at.elapsed() < LATELY).map(|(_, cause)| cause.clone())
     }
 
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, JournalError> {
@@ -157,8 +181,13 @@ impl Journal {
 
 impl Step<'_> {
     fn of<T>(&self, done: rusqlite::Result<T>) -> Result<T, JournalError> {
-        done.map_err(|cause| JournalError::of(self.path, cause))
+        done.map_err(|cause| in_trouble(self.trouble, JournalError::of(self.path, cause)))
     }
+}
+
+fn in_trouble(trouble: &Mutex<Option<(Instant, String)>>, error: JournalError) -> JournalError {
+    *trouble.lock() = Some((Instant::now(), error.to_string()));
+    error
 }
 
 fn connect(path: &Path) -> rusqlite::Result<Connection> {

@@ -24,6 +24,8 @@ mod feeds;
 mod layers;
 /// What holds a registration, and for how long.
 mod leases;
+/// Order updates from the journal to the bots, whatever happens to Redis, to the process and to the lease.
+mod order_stream;
 mod orders;
 /// What is shipped beside the binary: Redis users, systemd unit, image.
 mod packaging;

@@ -102,7 +102,7 @@ fn a_command_sent_while_the_broker_is_away_is_carried_out_once() {
     let order = r#"{"action":"place","client_order_id":"b-1","symbol":"AAPL","side":"buy","qty":"3","reply_to":"orders:answers"}"#;
     let trading = trading.killed_and_meanwhile(|| drop(bot.command(order)));
     let answer = bot.until("the answer", |message| message.channel == "orders:answers").body;
-    assert_eq!((&answer["result"], &answer["client_order_id"]), (&"accepted".into(), &"b-1".into()));
+    assert_eq!((&answer["result"], &answer["client_order_id"]), (&"accepted".into(), &"b-1".into()), "{answer}");
     bot.since(0, "the fill", |message| message.body["event"] == "fill");
     let trading = trading.killed();
     let mut bot = trading.bot();

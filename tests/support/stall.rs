@@ -66,7 +66,7 @@ pub fn stall(program: &Path, duration: Duration) -> StallReport {
     launch.set("BROKER_SYMBOLS", &names.join(","));
     let running = launch.start();
     let pages = running.pages();
-    wait_until("the program is ready", || running.metric(&pages, "broker_redis_up") == 4.0);
+    wait_until("the program is ready", || running.metric(&pages, "broker_redis_up") == 5.0);
     assert!(exchange.wait_for(|all| all.iter().any(|c| c.symbols.len() == SYMBOLS), PATIENCE));
 
     let planned = WARM_UP + duration;

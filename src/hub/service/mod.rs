@@ -176,6 +176,8 @@ pub struct AlpacaBroker {
     order_room: OrderRoom,
     /// There while the service runs, from when every account's id is known.
     order_side: Option<OrderSide>,
+    /// Of every account's order stream, whether it could begin or not.
+    order_boards: Vec<Arc<StreamBoard>>,
     /// Who we are, while somebody asks the venue.
     identities: Option<Receiver<Identities>>,
     /// What stands under the kill switch, asked of Redis.
@@ -247,6 +249,9 @@ impl AlpacaBroker {
             live: AtomicBool::new(true),
             prices,
             orders: order_room.stats(),
+            commands: Arc::default(),
+            journal: Arc::clone(order_room.ledger.journal()),
+            lease: Arc::clone(&order_room.lease),
             registrar: Arc::clone(&registrar_stats),
             price_outlet,
             subscriber,
@@ -298,6 +303,7 @@ impl AlpacaBroker {
             bus,
             order_room,
             order_side: None,
+            order_boards: Vec::new(),
             identities: None,
             kill_switch: None,
             keep_prices_at: Instant::now() + KEEP_PRICES_EVERY,
@@ -367,7 +373,11 @@ impl AlpacaBroker {
     }
 
     pub(super) fn show_boards(&self) {
-        *self.handle.showcase.boards.lock() = self.publisher.boards().cloned().collect();
+        let mut boards: Vec<Arc<StreamBoard>> = self.publisher.boards().cloned().collect();
+        let not_begun = self.order_boards.iter().filter(|board| !boards.iter().any(|begun| begun.name == board.name));
+        let not_begun: Vec<_> = not_begun.cloned().collect();
+        boards.extend(not_begun);
+        *self.handle.showcase.boards.lock() = boards;
     }
 
     fn set_wildcard(&self) {

@@ -25,12 +25,16 @@ impl AlpacaBroker {
     pub(super) fn learn_accounts(&mut self) -> Result<(), HubError> {
         let memory = Arc::new(AccountMemory::open(&self.config.data_dir));
         let tls = &self.workshop.rest_tls;
-        let accounts = self.config.accounts.iter().map(|account| AccountDesk::new(account.clone(), Arc::clone(&memory), tls.clone())).collect();
+        let board = |account| StreamBoard::new(&order_stream_name(account), StreamType::OrderUpdates, self.hint.clone());
+        self.order_boards = self.config.accounts.iter().map(board).collect();
+        let accounts = self.config.accounts.iter().zip(&self.order_boards);
+        let accounts = accounts.map(|(account, board)| AccountDesk::new(account.clone(), Arc::clone(board), Arc::clone(&memory), tls.clone())).collect();
         let (told, identities) = bounded(1);
         let learner = Learner { accounts, token: self.early.token(), told };
         if let Some(known) = learner.known() {
             return self.start_order_side(&known);
         }
+        self.show_boards();
         self.identities = Some(identities);
         self.threads.spawn("accounts", move || learner.run())?;
         Ok(())
@@ -48,6 +52,7 @@ impl AlpacaBroker {
             control: self.control.clone(),
             ledger: Arc::clone(&self.order_room.ledger),
             lease: Arc::clone(&self.order_room.lease),
+            commands: Arc::clone(&self.handle.showcase.commands),
             heartbeats: &self.heartbeats,
             halts: Arc::new(HaltFile::open(self.config.data_dir.join("halts.json"))?),
         };
@@ -55,7 +60,8 @@ impl AlpacaBroker {
         self.order_side = Some(side);
         let _ = self.handle.showcase.desk.set(stock);
         for (account, broker) in streams {
-            let board = StreamBoard::new(&order_stream_name(&account), StreamType::OrderUpdates, self.hint.clone());
+            let name = order_stream_name(&account);
+            let Some(board) = self.order_boards.iter().find(|board| *board.name == *name).cloned() else { continue };
             let make = self.workshop.orders(&account, &broker, &self.bus, &board);
             self.publisher.add_stream(board, make)?;
         }
