@@ -35,6 +35,8 @@ const WISHES: usize = 1_024;
 /// How long a wished-for symbol is held; it is wished for again well before.
 pub const HELD_FOR: Duration = Duration::from_secs(600);
 const WISH_AGAIN: Duration = Duration::from_secs(120);
+/// How long the first commands wait for brokers that are on their way.
+const ARRIVE_WITHIN: Duration = Duration::from_secs(5);
 
 /// A broker and what the desk has to know of it.
 pub struct Employed {
@@ -144,11 +146,12 @@ impl OrderSide {
         workers.extend(start_workers(around.threads, &desk, entries, &out, &early.token(), around.heartbeats.register("desk"))?);
         let place = StreamPlace { key: ORDERS, group: DESK_GROUP, consumer: "desk", field: "command", kept: KEPT, dead: DEAD_ORDERS };
         let (redis, token, lease, commands) = (around.redis, early.token(), around.lease, around.commands);
-        workers.push(
-            around
-                .threads
-                .spawn("redis-commands", move || run_entry_reader(redis, place, inbox, finished, Box::new(move || lease.is_held()), token, commands))?,
-        );
+        // An order that came while we were away is not denied because a broker takes a moment to connect.
+        let serving: Vec<_> = seats.iter().filter(|seat| seat.takes_orders).cloned().collect();
+        let patience = Instant::now() + ARRIVE_WITHIN;
+        let may_read = Box::new(move || lease.is_held() && (serving.iter().all(|seat| seat.is_counted()) || Instant::now() >= patience));
+        let reader = move || run_entry_reader(redis, place, inbox, finished, may_read, token, commands);
+        workers.push(around.threads.spawn("redis-commands", reader)?);
         let stock = Stock::new(&seats, around.halts, stats, bus.clone());
         let side = OrderSide { seats, wishes, wish, early, late, workers, pump: Some(pump), threads: around.threads.clone(), desk, switch: None, behind };
         side.keep_prices();

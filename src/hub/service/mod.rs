@@ -174,6 +174,8 @@ pub struct AlpacaBroker {
     late: Stop,
     bus: EventBus,
     order_room: OrderRoom,
+    /// Under which the durable fields were written.
+    lease_token: u64,
     /// There while the service runs, from when every account's id is known.
     order_side: Option<OrderSide>,
     /// Of every account's order stream, whether it could begin or not.
@@ -302,6 +304,7 @@ impl AlpacaBroker {
             late,
             bus,
             order_room,
+            lease_token: 0,
             order_side: None,
             order_boards: Vec::new(),
             identities: None,

@@ -74,6 +74,14 @@ impl AlpacaBroker {
         self.order_room.another_broker().map_or(Ok(()), |who| Err(HubError::AnotherBroker { who }))
     }
 
+    /// A lease under another token says that Redis has lost the one before, and more with it.
+    pub(super) fn look_at_lease(&mut self) {
+        let token = self.order_room.lease.token();
+        if std::mem::replace(&mut self.lease_token, token) != token && self.loaded {
+            self.store_everything();
+        }
+    }
+
     /// Somebody trades this symbol: its prices go to the desk as well.
     pub(super) fn hold_for_desk(&mut self, instrument: Instrument) {
         let mut out = Consequences::default();

@@ -51,6 +51,7 @@ impl AlpacaBroker {
                 recv(self.control_events) -> event => if let Ok(event) = event { self.control_event(event) },
                 recv(self.hints) -> _ => {
                     self.look_for_others()?;
+                    self.look_at_lease();
                     self.look_at_streams();
                 }
                 recv(loading.as_ref().unwrap_or(&nothing_loading)) -> fields => self.registrations_loaded(fields.ok()),
@@ -193,7 +194,7 @@ impl AlpacaBroker {
         }
     }
 
-    fn store_everything(&mut self) {
+    pub(super) fn store_everything(&mut self) {
         self.store(self.registrar.registry().stored_fields(), Vec::new());
     }
 
@@ -260,6 +261,7 @@ impl AlpacaBroker {
         self.ask_about_listeners();
         self.look_at_kill_switch();
         self.look_for_others()?;
+        self.look_at_lease();
         if let Some(side) = self.order_side.as_ref().filter(|_| Instant::now() >= self.keep_prices_at) {
             self.keep_prices_at = Instant::now() + KEEP_PRICES_EVERY;
             side.keep_prices();
