@@ -70,7 +70,7 @@ impl CliError {
             _ if self.is_reader_gone() => exit::OK,
             CliError::Configuration(_) => exit::CONFIGURATION,
             CliError::Hub(HubError::Tls(_) | HubError::Halts(_) | HubError::Brokers(_)) => exit::CONFIGURATION,
-            CliError::Hub(HubError::AnotherBroker { .. }) => exit::OTHER_BROKER,
+            CliError::Hub(HubError::AnotherBroker { .. } | HubError::FolderInUse(_) | HubError::ForeignStream(_)) => exit::OTHER_BROKER,
             CliError::Hub(_) => exit::INTERNAL,
             _ => exit::FAILED,
         }

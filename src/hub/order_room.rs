@@ -98,8 +98,9 @@ impl OrderRoom {
     }
 
     /// Who else is the broker of this Redis or writes our streams: then we are not.
-    pub fn another_broker(&self) -> Option<String> {
-        self.lease.refused().or_else(|| self.foreign.try_recv().ok())
+    pub fn another_broker(&self) -> Option<HubError> {
+        let refused = self.lease.refused().map(|who| HubError::AnotherBroker { who });
+        refused.or_else(|| self.foreign.try_recv().ok().map(HubError::ForeignStream))
     }
 
     /// Hands on what the journal has, as far as Redis takes it in time; the rest is handed on at the next start.

@@ -1,12 +1,14 @@
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+use alpaca_broker::config::Config;
+use alpaca_broker::runtime::Secret;
 use serde_json::Value;
 
 use crate::support::bot::Bot;
 use crate::support::process::{ACCOUNT, Exchange, Program, service, wait_running};
 use crate::support::redis_server::RedisServer;
-use crate::support::rig::{Rig, wait_until};
+use crate::support::rig::{Rig, RigOptions, wait_until};
 use crate::support::schema::contract;
 
 /// Longer than a lease that nobody renews.
@@ -151,14 +153,48 @@ fn after_a_kill_the_next_one_holds_the_lease_at_once_and_its_stream_goes_on() {
     stage.order("by-hand-2");
 
     let started = Instant::now();
-    let second = stage.run();
+    let _second = stage.run();
     assert!(started.elapsed() < LEASE / 2, "it waited for the lease: {:?}", started.elapsed());
     assert!(leader(&mut redis).unwrap()["token"].as_u64().unwrap() > token);
     let after = settled(&mut redis, before.len());
     assert_eq!(after[..before.len()], before[..], "what was told is told once");
     assert_eq!(epochs(&after).len(), 1, "{after:?}");
-    assert_eq!(after.iter().filter(|(id, _)| after.iter().filter(|(other, _)| other == id).count() > 1).count(), 0);
-    drop(second);
+}
+
+#[test]
+fn a_journal_whose_stream_another_one_has_continued_is_refused_with_75() {
+    let stage = Stage::set();
+    let mut redis = stage.client();
+    let ours = stage.run();
+    stage.order("by-hand-1");
+    let last = settled(&mut redis, 0).pop().unwrap().0;
+    ours.signal("TERM");
+    assert_eq!(ours.end().code, Some(0));
+    let epoch: u64 = last.split('-').next().unwrap().parse().unwrap();
+    redis::cmd("XADD").arg(key()).arg(format!("{}-1", epoch + 1)).arg("event").arg("{}").exec(&mut redis).unwrap();
+    let ended = stage.begin(stage.folder.path()).end();
+    assert_eq!(ended.code, ANOTHER_BROKER, "{}", ended.errors);
+    assert!(ended.errors.contains("was continued by another journal") && ended.errors.contains("move this journal away"), "{}", ended.errors);
+    assert_eq!(leader(&mut redis), None, "the lease was given back");
+}
+
+#[test]
+fn an_account_that_the_venue_refuses_is_shown_and_leaves_the_others_alone() {
+    let config = Box::new(|config: &mut Config| {
+        let mut refused = config.accounts[0].clone();
+        (refused.name, refused.key_id) = ("other".into(), Secret::new("PKUNKNOWN"));
+        config.accounts.push(refused);
+    });
+    let rig = Rig::begin(RigOptions { config, ..RigOptions::default() });
+    let state = |name: &str| {
+        let streams = rig.status()["streams"].as_array().cloned().unwrap_or_default();
+        streams.into_iter().find(|stream| stream["name"] == name).unwrap_or_default()
+    };
+    wait_until("one is refused and the other one streams", || state("ord-other")["state"] == "refused" && state("ord-sim")["state"] == "streaming");
+    assert!(state("ord-other")["cause"].as_str().unwrap().contains("before the next start"), "{}", state("ord-other"));
+    tell(&rig, 1..=3);
+    wait_for_entries(&mut rig.redis_client(), 3);
+    wait_until("the health tells of it", || rig.status()["health"]["reasons"].to_string().contains("ord-other: refused by the exchange"));
 }
 
 #[test]

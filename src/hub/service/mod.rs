@@ -82,6 +82,11 @@ pub enum HubError {
     Lock(LockError),
     #[error("this Redis is served by {who}; stop that broker, or give this one another Redis or another database of it")]
     AnotherBroker { who: String },
+    #[error("this data folder is another broker's: {0}")]
+    FolderInUse(LockError),
+    /// In words that say what to do.
+    #[error("{0}")]
+    ForeignStream(String),
     #[error("thread {0} panicked: {1}; state is recovered at the next start")]
     Panicked(Arc<str>, String),
 }
@@ -97,7 +102,7 @@ pub struct HubOptions {
 impl From<LockError> for HubError {
     fn from(error: LockError) -> HubError {
         match error {
-            LockError::Held { path, by } => HubError::AnotherBroker { who: format!("{by}, which holds {}", path.display()) },
+            LockError::Held { .. } => HubError::FolderInUse(error),
             LockError::Io { .. } => HubError::Lock(error),
         }
     }

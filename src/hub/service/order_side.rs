@@ -71,7 +71,7 @@ impl AlpacaBroker {
 
     /// Another broker serves this Redis: then we must not.
     pub(super) fn look_for_others(&self) -> Result<(), HubError> {
-        self.order_room.another_broker().map_or(Ok(()), |who| Err(HubError::AnotherBroker { who }))
+        self.order_room.another_broker().map_or(Ok(()), Err)
     }
 
     /// A lease under another token says that Redis has lost the one before, and more with it.
