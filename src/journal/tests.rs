@@ -177,6 +177,8 @@ fn a_full_disk_is_said_and_leaves_all_as_it_was() {
     let big = Draft { entry: "x".repeat(100_000), ..draft("b", None, 2) };
     let refused = journal.write(|step| step.append(&account(), &big));
     assert!(matches!(refused, Err(JournalError::Full(_))), "{refused:?}");
+    assert_eq!(journal.trouble(), Some(refused.unwrap_err().to_string()));
     journal.limit_pages(0);
     assert_eq!(append(&journal, &big), 2);
+    assert_eq!(journal.trouble(), None);
 }

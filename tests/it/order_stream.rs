@@ -273,3 +273,29 @@ fn a_redis_without_memory_is_said_to_be_so_and_gets_everything_once_it_has_some(
     rig.wait_ready();
     assert_eq!((rig.metric("broker_lease_held"), rig.metric("broker_journal_up")), (1.0, 1.0));
 }
+
+#[test]
+fn while_the_journal_takes_nothing_updates_wait_and_a_stop_does_not() {
+    let mut rig = Rig::start();
+    let mut other = rusqlite::Connection::open(rig.data_dir().join("broker.db")).unwrap();
+    let mut redis = rig.redis_client();
+    let held = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+    tell(&rig, 1..=20);
+    wait_until("the status tells of it", || {
+        let status = rig.status();
+        status["state"] == "degraded" && status["orders"]["journal"].as_str().is_some_and(|cause| cause.contains("locked"))
+    });
+    assert_eq!(entries(&mut redis), []);
+    assert_eq!(rig.metric("broker_journal_up"), 0.0);
+    drop(held);
+    wait_for_entries(&mut redis, 20);
+    rig.wait_ready();
+
+    let held = other.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).unwrap();
+    tell(&rig, 21..=22);
+    wait_until("the next ones wait too", || rig.status()["orders"]["journal"].is_string());
+    let (ended, took) = rig.stop_broker();
+    ended.unwrap();
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    drop(held);
+}
