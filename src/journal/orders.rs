@@ -199,11 +199,19 @@ impl Journal {
         })
     }
 
-    /// When the last thing that the venue told of this account happened.
-    pub fn last_heard(&self, account: &AccountId) -> Result<Option<Timestamp>, JournalError> {
-        let last = "SELECT max(updated) FROM orders WHERE account = ?";
-        let last: Option<i64> = self.read(|db| db.prepare_cached(last)?.query_row([account.as_str()], |row| row.get(0)))?;
-        Ok(last.map(Timestamp::from_nanos))
+    /// Until when the venue's books were compared with ours, to the end. What was heard since says nothing of what was not.
+    pub fn compared(&self, account: &AccountId) -> Result<Option<Timestamp>, JournalError> {
+        let until = "SELECT until FROM compared WHERE account = ?";
+        let until: Option<i64> = self.read(|db| db.prepare_cached(until)?.query_row([account.as_str()], |row| row.get(0)).optional())?;
+        Ok(until.map(Timestamp::from_nanos))
+    }
+
+    /// Everything until then was compared.
+    pub fn has_compared(&self, account: &AccountId, until: Timestamp) -> Result<(), JournalError> {
+        self.write(|step| {
+            let tell = "INSERT INTO compared VALUES (?1, ?2) ON CONFLICT DO UPDATE SET until = ?2";
+            step.of(step.all.prepare_cached(tell).and_then(|mut tell| tell.execute((account.as_str(), until.nanos())))).map(drop)
+        })
     }
 
     /// Executions that stand of orders that neither a bot nor the desk placed, in the order in which they were told.

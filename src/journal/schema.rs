@@ -13,7 +13,8 @@ use crate::model::Timestamp;
 const APPLICATION: i64 = 0x6a72_6e6c;
 
 /// Step `n` makes schema `n + 1`.
-const STEPS: [&str; 1] = ["
+const STEPS: [&str; 2] = [
+    "
     CREATE TABLE journal (id TEXT NOT NULL, made INTEGER NOT NULL) STRICT;
     CREATE TABLE streams (
         account  TEXT NOT NULL PRIMARY KEY,
@@ -116,7 +117,11 @@ const STEPS: [&str; 1] = ["
         what     TEXT NOT NULL
     ) STRICT;
     CREATE INDEX timeline_of_orders ON timeline (name, seq);
-"];
+",
+    "
+    CREATE TABLE compared (account TEXT NOT NULL PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+",
+];
 
 /// Makes the tables of today out of whatever stands there, all of it or nothing.
 pub(super) fn migrate(db: &mut Connection, path: &Path, now: Timestamp) -> Result<(), JournalError> {

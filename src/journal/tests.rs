@@ -142,7 +142,11 @@ fn orders_executions_and_commands_come_back_as_they_were_put() {
     }
     assert_eq!(journal.open_orders(&account(), Some("b")).unwrap(), [order]);
     assert_eq!(journal.open_orders(&account(), Some("other")).unwrap(), []);
-    assert_eq!(journal.last_heard(&account()).unwrap(), Some(at(2)));
+    assert_eq!(journal.compared(&account()).unwrap(), None);
+    for seconds in [5, 7] {
+        journal.has_compared(&account(), at(seconds)).unwrap();
+        assert_eq!(journal.compared(&account()).unwrap(), Some(at(seconds)));
+    }
     assert_eq!(journal.executions(&account(), Some("b"), None).unwrap(), [done]);
     assert_eq!(journal.command(&account(), "b-1").unwrap().as_ref(), Some(&command));
     assert_eq!(journal.unsettled(&account()).unwrap(), [command]);

@@ -107,6 +107,14 @@ impl Step<'_> {
 }
 
 impl Journal {
+    /// Keys that begin so.
+    pub fn keys_from(&self, account: &AccountId, start: &str) -> Result<Vec<String>, JournalError> {
+        self.read(|db| {
+            let mut look = db.prepare_cached("SELECT key FROM keys WHERE account = ?1 AND key >= ?2 AND key < ?2 || char(1114111)")?;
+            look.query_map((account.as_str(), start), |row| row.get(0))?.collect()
+        })
+    }
+
     pub fn stream(&self, account: &AccountId) -> Result<StreamState, JournalError> {
         self.read(|db| {
             let mut look = db.prepare_cached("SELECT epoch, last, copied FROM streams WHERE account = ?")?;

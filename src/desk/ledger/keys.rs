@@ -10,6 +10,7 @@
 //! | `r:` | the same: the venue's own word for it may still come, once |
 //! | `e:` | what was reckoned |
 //! | `a:` | an answer of the desk |
+//! | `g:` | no fact but a mark: an execution of this order was lost on its way |
 //!
 //! Must not know the journal.
 
@@ -45,6 +46,11 @@ impl Keys {
         if let Some(id) = &update.execution_id {
             keys.both(of_execution(id.as_str()));
         }
+        if estimated {
+            // By its own name alone: where among the others it belongs nobody knows.
+            keys.kept.push(format!("e:{}:{generation}", order.id));
+            return keys;
+        }
         if update.fill.is_some() && !matches!(update.change, OrderChange::TradeBust | OrderChange::TradeCorrect) {
             let (told, shown) = (format!("c:{}:{generation}:{filled}", order.id), format!("rc:{}:{generation}:{filled}", order.id));
             // Two executions that the venue told are two, whatever it says was filled in all.
@@ -55,9 +61,7 @@ impl Keys {
             } else {
                 keys.kept.push(told);
             }
-            if estimated {
-                keys.kept.push(format!("e:{}:{generation}", order.id));
-            } else if known.is_some_and(|known| filled <= known.estimated) {
+            if known.is_some_and(|known| filled <= known.estimated) {
                 keys.known_by.push(format!("e:{}:{generation}", order.id));
             }
             return keys;
@@ -85,6 +89,12 @@ impl Keys {
 fn of_step_in_report(update: &OrderUpdate, known: Option<&Known>, word: &str) -> String {
     let generation = known.map_or(0, |known| known.generation);
     format!("r:{}:{generation}:{word}", update.order.id)
+}
+
+pub(super) const GAP: &str = "g:";
+
+pub(super) fn of_gap(order_id: &str) -> String {
+    format!("{GAP}{order_id}")
 }
 
 pub(super) fn of_execution(id: &str) -> String {

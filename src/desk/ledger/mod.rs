@@ -21,13 +21,14 @@ mod standing;
 use std::sync::Arc;
 
 use crossbeam_channel::Sender;
+use rust_decimal::Decimal;
 
 use self::entry::{Whose, draft};
 use self::keys::Keys;
 use self::standing::Standing;
 use crate::events::{AccountRef, HeardOrder, OrderKey, OrderUpdate, Source};
 use crate::journal::{Draft, Execution, Journal, JournalError, Known, Step};
-use crate::model::{AccountId, Fill, Order, OrderChange, OrderStatus, Timestamp};
+use crate::model::{AccountId, Fill, Order, OrderChange, OrderStatus, Timestamp, VenueOrderId};
 
 pub use self::report::Reported;
 
@@ -118,10 +119,43 @@ impl Ledger {
         if let Some(void) = previous_execution(update) {
             step.void_execution(account, &void)?;
         }
+        self.mind_the_gap(step, update, known.as_ref(), &next, n)?;
         for leg in &update.order.legs {
             self.expect_leg(step, update, leg.as_str(), &next, now)?;
         }
         Ok(if late { Taken::Late(n) } else { Taken::New(n) })
+    }
+
+    /// More is filled than executions account for: one was lost on its way, and though a later one was heard, and though the
+    /// order has ended, the venue is asked about it.
+    fn mind_the_gap(&self, step: &Step<'_>, update: &OrderUpdate, known: Option<&Known>, next: &Known, n: u64) -> Result<(), JournalError> {
+        let (account, gap) = (&update.of.account, keys::of_gap(&next.id));
+        let before = known.map_or(Decimal::ZERO, |known| known.filled);
+        let marked = step.known(account, &gap)?.is_some();
+        if !marked && next.filled - before == quantity_of(update) {
+            return Ok(());
+        }
+        let accounted: Decimal = step.executions_of(account, &next.id)?.iter().map(|done| done.quantity).sum();
+        match (marked, next.filled > accounted) {
+            (false, true) => step.also_known_as(account, n, &[gap]),
+            (true, false) => step.forget(account, &gap),
+            _ => Ok(()),
+        }
+    }
+
+    /// What the order that this one replaces had filled: a venue may count it here as well.
+    fn carried_over(&self, step: &Step<'_>, of: &AccountRef, order: &Order) -> Result<Decimal, JournalError> {
+        let Some(before) = &order.replaces else { return Ok(Decimal::ZERO) };
+        Ok(step.order(&of.account, &OrderKey::Venue(before.clone()))?.map_or(Decimal::ZERO, |before| before.filled))
+    }
+
+    /// Orders of which an execution must have been lost on its way.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub fn with_gaps(&self, account: &AccountId) -> Result<Vec<String>, JournalError> {
+        let keys = self.journal.keys_from(account, keys::GAP)?;
+        Ok(keys.into_iter().map(|key| key[keys::GAP.len()..].to_owned()).collect())
     }
 
     /// The orders that a venue makes for another belong to whom that belongs to, from before they are heard of.
@@ -215,6 +249,19 @@ impl Ledger {
         self.journal.write(|step| self.compare(step, of, order, fills, manner))
     }
 
+    /// Ends an order that the venue does not know any more; `None` when it has ended.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub fn end_unknown(&self, of: &AccountRef, id: &VenueOrderId) -> Result<Option<OrderUpdate>, JournalError> {
+        self.journal.write(|step| {
+            let known = step.order(&of.account, &OrderKey::Venue(id.clone()))?.filter(|known| known.status.is_open());
+            let Some(update) = known.and_then(|known| report::ended(of, id, &known, (self.clock)())) else { return Ok(None) };
+            self.enter(step, &update)?;
+            Ok(Some(update))
+        })
+    }
+
     /// What [`Ledger::report`] would take; nothing is.
     ///
     /// # Errors
@@ -234,7 +281,9 @@ impl Ledger {
     fn compare(&self, step: &Step<'_>, of: &AccountRef, order: &Order, fills: &[Fill], manner: Manner) -> Result<Reported, JournalError> {
         let known = step.order(&of.account, &OrderKey::Venue(order.id.clone()))?;
         let executions = step.executions_of(&of.account, order.id.as_str())?;
-        let missing = report::missing(of, known.as_ref(), order, fills, &executions, manner, (self.clock)());
+        let carried = self.carried_over(step, of, order)?;
+        let before = report::Before { known: known.as_ref(), executions: &executions, carried };
+        let missing = report::missing(of, before, order, fills, manner, (self.clock)());
         for (id, same_as) in missing.aliases {
             if let Some(n) = step.known(&of.account, &keys::of_execution(&same_as))? {
                 step.also_known_as(&of.account, n, &[keys::of_execution(&id)])?;
@@ -247,8 +296,16 @@ impl Ledger {
                 reported.taken.push(update);
             }
         }
+        if !reported.unexplained {
+            step.forget(&of.account, &keys::of_gap(order.id.as_str()))?;
+        }
         Ok(reported)
     }
+}
+
+/// Decimal zero, where nothing was executed.
+fn quantity_of(update: &OrderUpdate) -> Decimal {
+    update.fill.as_ref().map_or(Decimal::ZERO, |fill| fill.quantity)
 }
 
 /// Why a transaction was given up on purpose.

@@ -10,7 +10,9 @@ use rust_decimal::Decimal;
 use super::Manner;
 use crate::events::{AccountRef, OrderUpdate, Source};
 use crate::journal::{Execution, Known};
-use crate::model::{ExecutionId, Fill, Order, OrderChange, OrderStatus, Timestamp, worth};
+use crate::model::{
+    ExecutionId, Fill, Order, OrderChange, OrderClass, OrderRequest, OrderStatus, OrderType, Quantity, Size, TimeInForce, Timestamp, VenueOrderId, worth,
+};
 
 /// An execution in a report and one in the stream are the same if they agree in all but the name, and in time by this.
 const SAME_WITHIN_NANOS: i64 = 2_000_000_000;
@@ -33,15 +35,18 @@ pub(super) struct Missing {
     pub unexplained: bool,
 }
 
-pub(super) fn missing(
-    of: &AccountRef,
-    known: Option<&Known>,
-    order: &Order,
-    fills: &[Fill],
-    executions: &[Execution],
-    manner: Manner,
-    now: Timestamp,
-) -> Missing {
+/// What is known of an order before its report is looked at.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Before<'a> {
+    pub known: Option<&'a Known>,
+    /// Executions of it that stand.
+    pub executions: &'a [Execution],
+    /// What the order that it replaces had filled: some venues carry that over.
+    pub carried: Decimal,
+}
+
+pub(super) fn missing(of: &AccountRef, before: Before<'_>, order: &Order, fills: &[Fill], manner: Manner, now: Timestamp) -> Missing {
+    let Before { known, executions, carried } = before;
     let mut found = Finder { of, order, found: Missing::default(), now };
     let (filled, value) = known.map_or((Decimal::ZERO, Decimal::ZERO), |known| (known.filled, known.filled_value));
     let was_in_market = known.is_some_and(|known| known.acknowledged);
@@ -50,20 +55,29 @@ pub(super) fn missing(
         let at = known.map_or(order.times.submitted, |known| known.updated.max(order.times.submitted));
         found.acknowledged(filled, value, at);
     }
-    let mut reached = Reached { filled, value };
-    if order.filled > filled {
+    // Not what the venue said was filled counts, but what it accounted for: of two executions the first may be the lost one.
+    let mut told: Vec<Part> = executions.iter().map(|done| Part { at: done.at, quantity: done.quantity, value: worth(done.price, done.quantity) }).collect();
+    let accounted: Decimal = told.iter().map(|part| part.quantity).sum();
+    let mut left = order.filled - accounted;
+    if left > Decimal::ZERO {
         for fill in found.unknown_executions(fills, executions) {
-            if reached.filled + fill.quantity <= order.filled {
-                found.executed(&mut reached, fill);
+            if fill.quantity <= left {
+                left -= fill.quantity;
+                found.executed(&mut told, fill);
             }
         }
-        if reached.filled < order.filled && manner.may_estimate {
-            found.reckoned(&mut reached);
+        if left > Decimal::ZERO && manner.may_estimate {
+            if left > carried {
+                found.reckoned(&told, left - carried, accounted, filled);
+            }
+            left = Decimal::ZERO;
         }
     }
-    found.found.unexplained = reached.filled < order.filled;
+    found.found.unexplained = left > Decimal::ZERO;
+    let reached = known.map_or(Decimal::ZERO, |known| known.filled).max(order.filled - left.max(Decimal::ZERO));
     let status_moved = known.is_none_or(|known| moved(known, order));
-    let told_by_fill = order.status == OrderStatus::Filled && reached.filled > filled;
+    let told_by_fill =
+        order.status == OrderStatus::Filled && reached > filled && found.found.updates.iter().any(|(update, _)| update.change == OrderChange::Fill);
     let is_acknowledgement = order.status == OrderStatus::New || order.status == OrderStatus::PartiallyFilled;
     // A terminal word goes last: it waits for the executions that come before it.
     if status_moved && !told_by_fill && !is_acknowledgement && !found.found.unexplained {
@@ -72,9 +86,10 @@ pub(super) fn missing(
     found.found
 }
 
-/// What was filled by now, and for how much.
-struct Reached {
-    filled: Decimal,
+/// An execution, as far as sums need it.
+struct Part {
+    at: Timestamp,
+    quantity: Decimal,
     value: Decimal,
 }
 
@@ -134,27 +149,29 @@ impl Finder<'_> {
         unknown
     }
 
-    fn executed(&mut self, reached: &mut Reached, fill: Fill) {
-        reached.filled += fill.quantity;
-        reached.value += worth(fill.price, fill.quantity);
-        let (change, order) = self.after_fill(reached, fill.at);
+    /// Where it stands among the others says what was filled after it.
+    fn executed(&mut self, told: &mut Vec<Part>, fill: Fill) {
+        told.push(Part { at: fill.at, quantity: fill.quantity, value: worth(fill.price, fill.quantity) });
+        let until = told.iter().filter(|part| part.at <= fill.at);
+        let (filled, value) = until.fold((Decimal::ZERO, Decimal::ZERO), |(filled, value), part| (filled + part.quantity, value + part.value));
+        let (change, order) = self.after_fill(filled, value, fill.at);
         self.found.updates.push((self.update(change, order, Some(fill)), false));
     }
 
-    fn after_fill(&self, reached: &Reached, at: Timestamp) -> (OrderChange, Order) {
-        if reached.filled >= self.order.filled && self.order.status == OrderStatus::Filled {
+    fn after_fill(&self, filled: Decimal, value: Decimal, at: Timestamp) -> (OrderChange, Order) {
+        if filled >= self.order.filled && self.order.status == OrderStatus::Filled {
             return (OrderChange::Fill, self.order.clone());
         }
-        (OrderChange::PartialFill, self.earlier(OrderStatus::PartiallyFilled, reached.filled, reached.value, at))
+        (OrderChange::PartialFill, self.earlier(OrderStatus::PartiallyFilled, filled, value, at))
     }
 
     /// One execution for all that is left, at the price that the average implies.
-    fn reckoned(&mut self, reached: &mut Reached) {
+    fn reckoned(&mut self, told: &[Part], quantity: Decimal, accounted: Decimal, heard: Decimal) {
         let order = self.order;
-        let quantity = order.filled - reached.filled;
-        let price = (order.filled_value - reached.value).checked_div(quantity).unwrap_or_default().round_dp(9).normalize();
+        let value: Decimal = told.iter().map(|part| part.value).sum();
+        let price = (order.filled_value - value).checked_div(quantity).unwrap_or_default().round_dp(9).normalize();
         // Named by what it stands for, so that the same reckoning is known again.
-        let Ok(execution_id) = format!("estimated-{}-{}", order.id, order.filled.normalize()).parse::<ExecutionId>() else { return };
+        let Ok(execution_id) = format!("estimated-{}-{}-{}", order.id, accounted.normalize(), order.filled.normalize()).parse::<ExecutionId>() else { return };
         let fill = Fill {
             execution_id,
             order_id: order.id.clone(),
@@ -167,10 +184,52 @@ impl Finder<'_> {
             position: Decimal::ZERO,
             at: order.times.filled.unwrap_or(order.times.updated),
         };
-        (reached.filled, reached.value) = (order.filled, order.filled_value);
-        let (change, after) = self.after_fill(reached, fill.at);
+        let (change, after) = if heard < order.filled {
+            self.after_fill(order.filled, order.filled_value, fill.at)
+        } else {
+            // Its last execution was told already.
+            (OrderChange::PartialFill, self.earlier(OrderStatus::PartiallyFilled, order.filled, order.filled_value, fill.at))
+        };
         self.found.updates.push((self.update(change, after, Some(fill)), true));
     }
+}
+
+/// The end of an order that its venue has forgotten. What else is known of it stands in its text.
+pub(super) fn ended(of: &AccountRef, id: &VenueOrderId, known: &Known, now: Timestamp) -> Option<OrderUpdate> {
+    let size = known.quantity.filter(|quantity| !quantity.is_zero()).unwrap_or(known.filled.max(Decimal::ONE));
+    let request = OrderRequest {
+        client_order_id: known.client_order_id.parse().or_else(|_| known.id.parse()).ok()?,
+        symbol: known.symbol.parse().ok()?,
+        side: known.side,
+        size: Size::Quantity(Quantity::new(size).ok()?),
+        kind: OrderType::Market,
+        time_in_force: TimeInForce::Day,
+        extended_hours: false,
+        class: OrderClass::Simple,
+    };
+    let mut order = Order::new(id.clone(), request, OrderStatus::Canceled, known.submitted);
+    (order.filled, order.filled_value) = (known.filled, known.filled_value);
+    (order.times.updated, order.times.canceled) = (now.max(known.updated), Some(now));
+    let mut text: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&known.text).unwrap_or_default();
+    let words =
+        [("id", known.id.as_str()), ("client_order_id", order.request.client_order_id.as_str()), ("symbol", &known.symbol), ("side", known.side.as_str())];
+    words.into_iter().for_each(|(name, word)| drop(text.insert(name.to_owned(), word.into())));
+    text.insert("status".to_owned(), OrderStatus::Canceled.as_str().into());
+    text.insert("canceled_at".to_owned(), now.to_string().into());
+    order.text = Some(serde_json::to_string(&text).ok()?.into());
+    let reason = Some("the venue does not know the order any more".to_owned());
+    let at = order.times.updated;
+    Some(OrderUpdate {
+        of: of.clone(),
+        change: OrderChange::Canceled,
+        order: Arc::new(order),
+        execution_id: None,
+        fill: None,
+        reason,
+        at,
+        source: Source::Report,
+        words: None,
+    })
 }
 
 /// Whether an order in this state was, at some time, open in its market.

@@ -35,7 +35,7 @@ pub(super) fn after(known: Option<&Known>, update: &OrderUpdate, whose: &Whose, 
     if !is_late(known, update) {
         return Standing { next, late: false };
     }
-    let stays = Known { acknowledged: next.acknowledged, heard: now, ..known.clone() };
+    let stays = Known { acknowledged: next.acknowledged, estimated: next.estimated, heard: now, ..known.clone() };
     // A fill that was told late is an execution all the same.
     let next = if next.filled > known.filled { Known { filled: next.filled, filled_value: next.filled_value, ..stays } } else { stays };
     Standing { next, late: true }

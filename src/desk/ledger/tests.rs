@@ -206,3 +206,49 @@ fn two_executions_of_the_venue_are_two_whatever_it_says_was_filled() {
     assert_eq!(bench.take(first), Taken::New(1));
     assert_eq!(bench.take(filled()), Taken::New(2));
 }
+
+#[test]
+fn an_execution_that_was_lost_before_one_that_was_heard_is_found() {
+    let bench = bench();
+    bench.take(new());
+    bench.take(filled());
+    assert_eq!(bench.ledger.with_gaps(&of().account).unwrap(), ["v1"]);
+    let report = order(OrderStatus::Filled, "10", 4);
+    let reported = bench.ledger.report(&of(), &report, &[fill("x-2", "6", 4)], Manner::default()).unwrap();
+    assert_eq!((reported.taken.len(), reported.unexplained), (0, true));
+    let reported = bench.ledger.report(&of(), &report, &[fill("x-1", "4", 3), fill("x-2", "6", 4)], Manner::default()).unwrap();
+    assert_eq!((reported.taken.len(), reported.unexplained), (1, false));
+    assert_eq!(bench.events(), ["new", "fill 6", "partial_fill 4 late"]);
+    assert_eq!((bench.known().status, bench.known().filled), (OrderStatus::Filled, 10.into()));
+    assert!(bench.ledger.with_gaps(&of().account).unwrap().is_empty());
+    assert_eq!(bench.take(partly()), Taken::Known(3));
+}
+
+#[test]
+fn a_lost_execution_of_which_the_venue_has_no_account_is_reckoned_once() {
+    let bench = bench();
+    bench.take(new());
+    bench.take(filled());
+    let report = order(OrderStatus::Filled, "10", 4);
+    for _ in 0..2 {
+        bench.ledger.report(&of(), &report, &[], Manner::default().estimating(true)).unwrap();
+    }
+    assert_eq!(bench.events(), ["new", "fill 6", "partial_fill 4 late"]);
+    assert_eq!(bench.take(partly()), Taken::Known(3));
+}
+
+#[test]
+fn what_a_replacement_carries_over_was_executed_once() {
+    let bench = bench();
+    bench.take(new());
+    bench.take(partly());
+    let mut next = order(OrderStatus::New, "4", 5);
+    (next.id, next.replaces) = ("v2".parse().unwrap(), Some("v1".parse().unwrap()));
+    bench.take(told(OrderChange::New, next.clone(), None, Some("x-new-2")));
+    for _ in 0..2 {
+        let reported = bench.ledger.report(&of(), &next, &[], Manner::default().estimating(true)).unwrap();
+        assert_eq!(reported, Reported::default());
+    }
+    assert!(bench.ledger.with_gaps(&of().account).unwrap().is_empty());
+    assert_eq!(bench.ledger.journal().executions(&of().account, None, None).unwrap().len(), 1);
+}

@@ -86,3 +86,6 @@ impl Reconciler {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,7 @@ use rust_decimal::Decimal;
 
 use crate::desk::ledger::{Ledger, Manner, Reported, Taken};
 use crate::desk::seat::Seat;
-use crate::events::OrderKey;
+use crate::events::{OrderKey, OrderUpdate};
 use crate::exchanges::BrokerError;
 use crate::journal::{JournalError, Known};
 use crate::model::{Fill, Order, OrderChange, Symbol, Timestamp, VenueOrderId};
@@ -25,10 +25,19 @@ const ON_ITS_WAY: Duration = Duration::from_secs(2);
 const ACCOUNTED_WITHIN: Duration = Duration::from_secs(10);
 /// Executions asked for at once.
 const FILLS: usize = 100;
-/// Pages of executions in one look; the next one goes on.
-const FILL_PAGES: usize = 200;
+/// Pages of executions in one look: what lies behind them is reckoned.
+const FILL_PAGES: usize = 20;
 /// Open orders that are asked for one by one rather than as a list.
 const ONE_BY_ONE: usize = 5;
+
+/// Orders looked up one by one in one look: the venue's budget of requests is for orders first.
+const LOOK_UPS: usize = 20;
+/// So many failures in a row say that it is not the order.
+const FAILURES: usize = 3;
+/// How far back a list may go that is asked for in place of many orders.
+const LONG_WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
+/// An order that the venue had taken, and does not know twice so far apart, has ended.
+const GONE_AFTER: Duration = Duration::from_secs(10);
 
 /// Why a look did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +55,17 @@ pub struct Repair {
     pub client_order_id: String,
     pub change: OrderChange,
     pub quantity: Option<Decimal>,
+}
+
+impl Repair {
+    fn of(update: &OrderUpdate) -> Repair {
+        Repair {
+            order_id: update.order.id.to_string(),
+            client_order_id: update.order.request.client_order_id.to_string(),
+            change: update.change,
+            quantity: update.fill.as_ref().map(|fill| fill.quantity),
+        }
+    }
 }
 
 /// A position of which the venue says something else.
@@ -82,6 +102,39 @@ impl Findings {
     }
 }
 
+/// What a look asks the venue for.
+#[derive(Debug, Clone, Copy)]
+struct Sought {
+    since: Timestamp,
+    whole: bool,
+    dry: bool,
+    at: Instant,
+}
+
+/// Orders from several lists, each once.
+#[derive(Debug, Default)]
+struct Found {
+    orders: Vec<Order>,
+    seen: BTreeSet<VenueOrderId>,
+    /// Lists that were read.
+    listed: usize,
+}
+
+impl Found {
+    fn add(&mut self, orders: Vec<Order>) {
+        self.listed += 1;
+        self.orders.extend(orders.into_iter().filter(|order| self.seen.insert(order.id.clone())));
+    }
+
+    fn missing(&self, wanted: &BTreeSet<VenueOrderId>) -> Vec<VenueOrderId> {
+        wanted.difference(&self.seen).cloned().collect()
+    }
+}
+
+fn back(from: Timestamp, by: Duration) -> Timestamp {
+    Timestamp::from_nanos(from.nanos().saturating_sub(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX)))
+}
+
 /// Looks at one seat, and remembers what it could not explain.
 #[derive(Debug)]
 pub struct Pass {
@@ -89,12 +142,18 @@ pub struct Pass {
     ledger: Arc<Ledger>,
     /// Orders that are filled further than any execution accounts for, since when.
     unexplained: HashMap<VenueOrderId, Instant>,
+    /// Orders that the venue does not know any more, since when.
+    gone: HashMap<VenueOrderId, Instant>,
+    /// Orders that could not be looked up: said once.
+    failing: BTreeSet<VenueOrderId>,
+    /// With whom the looking up begins: with more than can be asked for everybody has a turn.
+    turn: usize,
     counted_once: bool,
 }
 
 impl Pass {
     pub fn new(seat: Arc<Seat>, ledger: Arc<Ledger>) -> Pass {
-        Pass { seat, ledger, unexplained: HashMap::new(), counted_once: false }
+        Pass { seat, ledger, unexplained: HashMap::new(), gone: HashMap::new(), failing: BTreeSet::new(), turn: 0, counted_once: false }
     }
 
     pub fn has_open_orders(&self) -> bool {
@@ -106,45 +165,39 @@ impl Pass {
     /// # Errors
     /// Those of the broker and of the journal: what was found until then is kept.
     pub fn run(&mut self, whole: bool, dry: bool, now: Timestamp, at: Instant) -> Result<Findings, PassError> {
-        let (journal, account) = (self.ledger.journal(), &self.seat.of.account);
-        let heard = journal.last_heard(account)?;
+        let ledger = Arc::clone(&self.ledger);
+        let (journal, account) = (ledger.journal(), &self.seat.of.account.clone());
+        let compared = journal.compared(account)?;
         // What happened before this journal began is kept, but nobody is told in a hurry.
-        let first = heard.is_none();
-        let back = |from: Timestamp, by: Duration| Timestamp::from_nanos(from.nanos().saturating_sub(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX)));
-        let since = match heard {
-            Some(heard) if whole => back(heard, MARGIN),
-            Some(_) => back(now, MARGIN + Duration::from_secs(30)),
-            None => back(now, FIRST_WINDOW),
-        };
+        let first = compared.is_none();
+        let since = compared.map_or_else(|| back(now, FIRST_WINDOW), |until| back(until.min(now), MARGIN));
         let mut findings = Findings::default();
         if whole && !dry {
             findings.replayed = self.replay(since, now)?;
         }
         let local = journal.open_orders(account, None)?;
-        let orders = self.orders(since, &local)?;
+        let gaps: BTreeSet<String> = ledger.with_gaps(account)?.into_iter().collect();
+        let sought = Sought { since, whole, dry, at };
+        let orders = self.orders(sought, &local, &gaps, &mut findings)?;
         findings.checked = orders.len();
         let mut changed = Vec::new();
         for order in orders {
-            if self.differs(&order, whole, now)? {
+            if self.differs(&order, gaps.contains(order.id.as_str()), whole, now)? {
                 changed.push(order);
             }
         }
-        let fills = self.fills_for(&changed, &local, since)?;
+        let fills = self.fills_for(&changed, &gaps)?;
         for order in &changed {
             let reported = self.report(order, fills.get(&order.id).map_or(&[], Vec::as_slice), first, dry, at)?;
             findings.again_soon |= reported.unexplained;
-            findings.repaired.extend(reported.taken.iter().map(|update| Repair {
-                order_id: update.order.id.to_string(),
-                client_order_id: update.order.request.client_order_id.to_string(),
-                change: update.change,
-                quantity: update.fill.as_ref().map(|fill| fill.quantity),
-            }));
+            findings.repaired.extend(reported.taken.iter().map(Repair::of));
         }
         if dry {
             findings.differ = self.positions_differ()?;
             return Ok(findings);
         }
         self.ledger.wake();
+        journal.has_compared(account, now)?;
         if whole || !findings.repaired.is_empty() {
             if self.counted_once && findings.repaired.is_empty() && findings.replayed == 0 {
                 findings.differ = self.positions_differ()?;
@@ -169,78 +222,164 @@ impl Pass {
         Ok(news)
     }
 
-    /// Every order that may have changed: those of the window, and those that we believe open.
-    fn orders(&self, since: Timestamp, local: &[Known]) -> Result<Vec<Order>, BrokerError> {
-        let broker = &self.seat.broker;
-        let mut orders = match broker.orders_since(since)? {
-            Some(orders) => orders,
-            None => broker.open_orders()?,
-        };
-        let mut seen: BTreeSet<VenueOrderId> = orders.iter().map(|order| order.id.clone()).collect();
-        let missing = |seen: &BTreeSet<VenueOrderId>| -> Vec<VenueOrderId> {
-            local.iter().filter_map(|known| known.id.parse().ok()).filter(|id| !seen.contains(id)).collect()
-        };
-        if missing(&seen).len() > ONE_BY_ONE {
-            for order in broker.open_orders()? {
-                if seen.insert(order.id.clone()) {
-                    orders.push(order);
-                }
+    /// Every order that may have changed: those of the window, those that we believe open, and those that miss an execution.
+    fn orders(&mut self, sought: Sought, local: &[Known], gaps: &BTreeSet<String>, findings: &mut Findings) -> Result<Vec<Order>, PassError> {
+        let broker = Arc::clone(&self.seat.broker);
+        let mut found = Found::default();
+        let mut wanted: BTreeSet<VenueOrderId> = local.iter().map(|known| &known.id).chain(gaps).filter_map(|id| id.parse().ok()).collect();
+        match broker.orders_since(sought.since)? {
+            Some(orders) => found.add(orders),
+            None => wanted.extend(self.filled_since(sought.since)?),
+        }
+        if found.listed == 0 || sought.whole || found.missing(&wanted).len() > ONE_BY_ONE {
+            found.add(broker.open_orders()?);
+        }
+        let mut missing = found.missing(&wanted);
+        if missing.len() > LOOK_UPS {
+            let submitted = local.iter().filter(|known| missing.iter().any(|id| id.as_str() == known.id)).map(|known| known.submitted);
+            let oldest = submitted.filter(|submitted| *submitted > back(sought.since, LONG_WINDOW)).min();
+            if let Some(orders) = oldest.map(|oldest| broker.orders_since(back(oldest, MARGIN))).transpose()?.flatten() {
+                found.add(orders.into_iter().filter(|order| wanted.contains(&order.id)).collect());
+                missing = found.missing(&wanted);
             }
         }
-        let keys: Vec<OrderKey> = missing(&seen).into_iter().map(OrderKey::Venue).collect();
-        for (key, found) in keys.iter().zip(if keys.is_empty() { Vec::new() } else { broker.orders(&keys)? }) {
-            match found {
-                Some(order) => orders.push(order),
-                None => log::error!(
-                    "account {}: the venue does not know the order {key:?} any more, which it had taken; look at the account",
-                    self.seat.account_name
-                ),
+        if missing.len() > LOOK_UPS {
+            let turn = self.turn % missing.len();
+            missing.rotate_left(turn);
+            missing.truncate(LOOK_UPS);
+            self.turn = turn + LOOK_UPS;
+        }
+        for (id, order) in self.look_up(missing)? {
+            match order {
+                Some(order) => found.add(vec![order]),
+                None => self.is_gone(&id, sought, findings)?,
+            }
+        }
+        for order in &found.orders {
+            self.gone.remove(&order.id);
+        }
+        Ok(found.orders)
+    }
+
+    /// Of a venue that lists no ended orders: those that were executed, and not as we know it.
+    fn filled_since(&self, since: Timestamp) -> Result<BTreeSet<VenueOrderId>, PassError> {
+        let mut orders = BTreeSet::new();
+        if !self.seat.broker.capabilities().fills {
+            return Ok(orders);
+        }
+        let (journal, account) = (self.ledger.journal(), &self.seat.of.account);
+        for fill in self.pages_of_fills(since)? {
+            let known = journal.executions(account, None, Some(fill.order_id.as_str()))?;
+            if !known.iter().any(|done| done.execution_id == fill.execution_id.as_str()) {
+                orders.insert(fill.order_id);
             }
         }
         Ok(orders)
     }
 
+    /// An order that cannot be looked up costs nobody the others; it is tried again the next time.
+    fn look_up(&mut self, ids: Vec<VenueOrderId>) -> Result<Vec<(VenueOrderId, Option<Order>)>, BrokerError> {
+        if ids.is_empty() {
+            return Ok(Vec::new());
+        }
+        let broker = Arc::clone(&self.seat.broker);
+        let keys: Vec<OrderKey> = ids.iter().cloned().map(OrderKey::Venue).collect();
+        match broker.orders(&keys) {
+            Ok(orders) => return Ok(ids.into_iter().zip(orders).collect()),
+            Err(error @ (BrokerError::NotConnected { .. } | BrokerError::RateLimited { .. } | BrokerError::Unauthorised { .. })) => return Err(error),
+            Err(_) => {}
+        }
+        let (mut found, mut failures) = (Vec::new(), 0);
+        for (id, key) in ids.into_iter().zip(&keys) {
+            match broker.order(key) {
+                Ok(order) => {
+                    failures = 0;
+                    self.failing.remove(&id);
+                    found.push((id, order));
+                }
+                Err(error) => {
+                    failures += 1;
+                    if self.failing.insert(id.clone()) {
+                        log::warn!("account {}: the order {id} cannot be looked up: {error}", self.seat.account_name);
+                    }
+                }
+            }
+            if failures == FAILURES {
+                break;
+            }
+        }
+        Ok(found)
+    }
+
+    /// The venue does not know an order that it had taken. Said once; the second time the order ends in our books as well, or
+    /// bots would wait for it for ever.
+    fn is_gone(&mut self, id: &VenueOrderId, sought: Sought, findings: &mut Findings) -> Result<(), JournalError> {
+        let account = &self.seat.account_name;
+        match self.gone.get(id) {
+            _ if sought.dry => {}
+            None => {
+                log::error!("account {account}: the venue does not know the order {id} any more, which it had taken; look at the account");
+                self.gone.insert(id.clone(), sought.at);
+                findings.again_soon = true;
+            }
+            Some(since) if sought.at.saturating_duration_since(*since) < GONE_AFTER => findings.again_soon = true,
+            Some(_) => {
+                if let Some(update) = self.ledger.end_unknown(&self.seat.of, id)? {
+                    log::error!("account {account}: the order {id} counts as canceled now, for the venue does not know it any more");
+                    findings.repaired.push(Repair::of(&update));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// Whether the order is not as we know it. In a sweep what is happening at this moment is left alone.
-    fn differs(&self, order: &Order, whole: bool, now: Timestamp) -> Result<bool, JournalError> {
+    fn differs(&self, order: &Order, gap: bool, whole: bool, now: Timestamp) -> Result<bool, JournalError> {
         let Some(known) = self.ledger.journal().order(&self.seat.of.account, &OrderKey::Venue(order.id.clone()))? else {
-            return Ok(whole || order.times.submitted.nanos() < now.nanos() - i64::try_from(ON_ITS_WAY.as_nanos()).unwrap_or(0));
+            return Ok(whole || order.times.submitted < back(now, ON_ITS_WAY));
         };
-        let lately = now.nanos() - known.heard.nanos() < i64::try_from(ON_ITS_WAY.as_nanos()).unwrap_or(0);
-        Ok((known.status != order.status || known.filled != order.filled) && (whole || !lately))
+        let lately = known.heard > back(now, ON_ITS_WAY);
+        Ok((gap || known.status != order.status || known.filled != order.filled) && (whole || !lately))
     }
 
     /// Executions of the orders that are filled further than we know, by order.
-    fn fills_for(&self, changed: &[Order], local: &[Known], since: Timestamp) -> Result<BTreeMap<VenueOrderId, Vec<Fill>>, PassError> {
+    fn fills_for(&self, changed: &[Order], gaps: &BTreeSet<String>) -> Result<BTreeMap<VenueOrderId, Vec<Fill>>, PassError> {
         let mut by_order: BTreeMap<VenueOrderId, Vec<Fill>> = BTreeMap::new();
         if !self.seat.broker.capabilities().fills {
             return Ok(by_order);
         }
-        let mut from = None;
+        let (journal, account) = (self.ledger.journal(), &self.seat.of.account);
+        let mut from: Option<Timestamp> = None;
         for order in changed {
-            let known = local.iter().find(|known| known.id == order.id.as_str());
-            if order.filled > known.map_or(Decimal::ZERO, |known| known.filled) {
-                // Nothing can have been filled before it was there.
-                let start = order.times.submitted;
-                from = Some(from.map_or(start, |earliest: Timestamp| earliest.min(start)));
+            let gap = gaps.contains(order.id.as_str());
+            let known = journal.order(account, &OrderKey::Venue(order.id.clone()))?;
+            if gap || order.filled > known.as_ref().map_or(Decimal::ZERO, |known| known.filled) {
+                // Nothing was filled before it was there, nor, without a gap, before we last heard of it: an order may be months old.
+                let start = known.filter(|_| !gap).map_or(order.times.submitted, |known| known.updated.max(order.times.submitted));
+                from = Some(from.map_or(start, |earliest| earliest.min(start)));
             }
         }
         let Some(from) = from else { return Ok(by_order) };
-        let margin = i64::try_from(MARGIN.as_nanos()).unwrap_or(0);
-        let mut from = Timestamp::from_nanos(from.min(since.max(from)).nanos() - margin);
         let wanted: BTreeSet<&VenueOrderId> = changed.iter().map(|order| &order.id).collect();
+        for fill in self.pages_of_fills(back(from, MARGIN))?.into_iter().filter(|fill| wanted.contains(&fill.order_id)) {
+            by_order.entry(fill.order_id.clone()).or_default().push(fill);
+        }
+        Ok(by_order)
+    }
+
+    fn pages_of_fills(&self, mut from: Timestamp) -> Result<Vec<Fill>, BrokerError> {
+        let mut fills = Vec::new();
         for _ in 0..FILL_PAGES {
             let page = self.seat.broker.fills(from, FILLS)?;
             let Some(last) = page.last() else { break };
             let (at, short) = (last.at, page.len() < FILLS);
-            for fill in page.into_iter().filter(|fill| wanted.contains(&fill.order_id)) {
-                by_order.entry(fill.order_id.clone()).or_default().push(fill);
-            }
+            fills.extend(page);
             if short || at <= from {
                 break;
             }
             from = at;
         }
-        Ok(by_order)
+        Ok(fills)
     }
 
     fn report(&mut self, order: &Order, fills: &[Fill], first: bool, dry: bool, at: Instant) -> Result<Reported, JournalError> {

@@ -1,0 +1,482 @@
+//! Looks at a venue that does as it is told.
+
+use std::collections::BTreeSet;
+
+use crossbeam_channel::bounded;
+use parking_lot::Mutex;
+use rust_decimal::Decimal;
+
+use super::*;
+use crate::desk::sights::Sights;
+use crate::events::{AccountRef, OrderKey, OrderUpdate, Source};
+use crate::exchanges::{Broker, BrokerError, BrokerMetrics, CancelOutcome, Capabilities};
+use crate::journal::Journal;
+use crate::model::{
+    AccountInfo, Balance, Fill, MarketSession, Modification, Order, OrderChange, OrderClass, OrderRequest, OrderStatus, OrderType, Position, Side, Size,
+    Symbol, TimeInForce, VenueOrderId,
+};
+use crate::risk::{Approved, Gate, Limits};
+
+fn at(seconds: i64) -> Timestamp {
+    Timestamp::from_nanos(seconds * 1_000_000_000)
+}
+
+/// When the ledger hears of everything.
+const NOW: i64 = 100_000;
+
+fn of() -> AccountRef {
+    AccountRef { broker: "alpaca".parse().unwrap(), account: "acc".parse().unwrap() }
+}
+
+#[derive(Debug, Default)]
+struct Held {
+    orders: Vec<Order>,
+    fills: Vec<Fill>,
+    replay: Option<Vec<OrderUpdate>>,
+    positions: Vec<(String, Decimal)>,
+    /// Ended orders cannot be listed.
+    mute: bool,
+    unreadable: BTreeSet<String>,
+    asked: Vec<String>,
+    /// Answers left before the venue is away.
+    left: Option<usize>,
+}
+
+#[derive(Debug)]
+struct Venue {
+    held: Mutex<Held>,
+    capabilities: Capabilities,
+    metrics: BrokerMetrics,
+}
+
+impl Venue {
+    fn ask(&self, what: &str) -> Result<parking_lot::MutexGuard<'_, Held>, BrokerError> {
+        let mut held = self.held.lock();
+        held.asked.push(what.to_owned());
+        match &mut held.left {
+            Some(0) => return Err(BrokerError::NotConnected { broker: "alpaca".into(), cause: "gone".into() }),
+            Some(left) => *left -= 1,
+            None => {}
+        }
+        Ok(held)
+    }
+}
+
+fn refused() -> BrokerError {
+    BrokerError::Unavailable { broker: "alpaca".into(), cause: "unreadable".into() }
+}
+
+impl Broker for Venue {
+    fn of(&self) -> AccountRef {
+        of()
+    }
+    fn capabilities(&self) -> &Capabilities {
+        &self.capabilities
+    }
+    fn connect(&self) -> Result<(), BrokerError> {
+        Ok(())
+    }
+    fn disconnect(&self) {}
+    fn connection(&self) -> Connection {
+        Connection::Connected
+    }
+    fn place(&self, _: Approved<OrderRequest>) -> Result<Order, BrokerError> {
+        Err(refused())
+    }
+    fn modify(&self, _: &OrderKey, _: Approved<Modification>) -> Result<Order, BrokerError> {
+        Err(refused())
+    }
+    fn cancel(&self, _: &OrderKey) -> Result<(), BrokerError> {
+        Err(refused())
+    }
+    fn cancel_all(&self, _: Option<&Symbol>) -> Result<Vec<CancelOutcome>, BrokerError> {
+        Err(refused())
+    }
+    fn open_orders(&self) -> Result<Vec<Order>, BrokerError> {
+        let held = self.ask("open")?;
+        Ok(held.orders.iter().filter(|order| order.status.is_open()).cloned().collect())
+    }
+    fn order(&self, key: &OrderKey) -> Result<Option<Order>, BrokerError> {
+        let held = self.ask("order")?;
+        let OrderKey::Venue(id) = key else { return Ok(None) };
+        if held.unreadable.contains(id.as_str()) {
+            return Err(refused());
+        }
+        Ok(held.orders.iter().find(|order| order.id == *id).cloned())
+    }
+    fn orders_since(&self, since: Timestamp) -> Result<Option<Vec<Order>>, BrokerError> {
+        let held = self.ask("since")?;
+        Ok((!held.mute).then(|| held.orders.iter().filter(|order| order.times.submitted > since).cloned().collect()))
+    }
+    fn replay(&self, _: Timestamp, _: Timestamp) -> Result<Option<Vec<OrderUpdate>>, BrokerError> {
+        Ok(self.ask("replay")?.replay.clone())
+    }
+    fn fills(&self, since: Timestamp, limit: usize) -> Result<Vec<Fill>, BrokerError> {
+        let held = self.ask("fills")?;
+        let mut fills: Vec<Fill> = held.fills.iter().filter(|fill| fill.at > since).cloned().collect();
+        fills.sort_by_key(|fill| fill.at);
+        fills.truncate(limit);
+        Ok(fills)
+    }
+    fn positions(&self) -> Result<Vec<Position>, BrokerError> {
+        let held = self.ask("positions")?;
+        let position = |(symbol, quantity): &(String, Decimal)| Position { quantity: *quantity, ..Position::flat(symbol.parse().unwrap()) };
+        Ok(held.positions.iter().map(position).collect())
+    }
+    fn account(&self) -> Result<AccountInfo, BrokerError> {
+        Err(refused())
+    }
+    fn balances(&self) -> Result<Vec<Balance>, BrokerError> {
+        Ok(Vec::new())
+    }
+    fn metrics(&self) -> &BrokerMetrics {
+        &self.metrics
+    }
+}
+
+struct Bench {
+    venue: Arc<Venue>,
+    ledger: Arc<Ledger>,
+    seat: Arc<Seat>,
+    pass: Pass,
+    began: Instant,
+    _folder: tempfile::TempDir,
+}
+
+fn bench() -> Bench {
+    bench_with(true)
+}
+
+fn bench_with(fills: bool) -> Bench {
+    let capabilities = Capabilities {
+        broker: "fake".into(),
+        order_types: vec!["market"],
+        times_in_force: TimeInForce::ALL.to_vec(),
+        classes: vec!["simple"],
+        modify: true,
+        cancel_all: true,
+        extended_hours: true,
+        notional: true,
+        fractional: true,
+        short_selling: true,
+        fills,
+        batch_orders: false,
+        unique_client_ids: true,
+        local: false,
+        live: false,
+    };
+    let venue = Arc::new(Venue { held: Mutex::default(), capabilities, metrics: BrokerMetrics::new(Instant::now()) });
+    let folder = tempfile::tempdir().unwrap();
+    let (journal, _) = Journal::open(&folder.path().join("broker.db"), at(0)).unwrap();
+    let ledger = Arc::new(Ledger::new(Arc::new(journal), bounded(1).0, false, || at(NOW)));
+    let gate = Gate::new(Limits::default(), std::collections::BTreeMap::new()).for_account(of());
+    let session = Box::new(|_: &Symbol, _| MarketSession::Regular);
+    let broker: Arc<dyn Broker> = Arc::clone(&venue) as _;
+    let seat = Arc::new(Seat::new(broker, "paper".into(), "alpaca".parse().unwrap(), session, Arc::new(Sights::default()), false, true, gate));
+    let pass = Pass::new(Arc::clone(&seat), Arc::clone(&ledger));
+    Bench { venue, ledger, seat, pass, began: Instant::now(), _folder: folder }
+}
+
+fn order(id: &str, status: OrderStatus, filled: &str, submitted: i64, updated: i64) -> Order {
+    let request = OrderRequest {
+        client_order_id: format!("b-{id}").parse().unwrap(),
+        symbol: "AAPL".parse().unwrap(),
+        side: Side::Buy,
+        size: Size::Quantity("10".parse().unwrap()),
+        kind: OrderType::Market,
+        time_in_force: TimeInForce::Gtc,
+        extended_hours: false,
+        class: OrderClass::Simple,
+    };
+    let mut order = Order::new(id.parse().unwrap(), request, status, at(submitted));
+    order.filled = filled.parse().unwrap();
+    order.filled_value = order.filled * Decimal::from(100);
+    order.times.updated = at(updated);
+    order
+}
+
+fn fill(id: &str, order: &str, quantity: &str, seconds: i64) -> Fill {
+    Fill {
+        execution_id: id.parse().unwrap(),
+        order_id: order.parse().unwrap(),
+        client_order_id: format!("b-{order}").parse().unwrap(),
+        symbol: "AAPL".parse().unwrap(),
+        side: Side::Buy,
+        price: 100.into(),
+        quantity: quantity.parse().unwrap(),
+        fees: 0.into(),
+        position: 0.into(),
+        at: at(seconds),
+    }
+}
+
+fn told(change: OrderChange, order: Order, fill: Option<Fill>, id: Option<&str>) -> OrderUpdate {
+    let at = order.times.updated;
+    let execution_id = id.map(|id| id.parse().unwrap());
+    OrderUpdate { of: of(), change, order: Arc::new(order), execution_id, fill, reason: None, at, source: Source::Stream, words: None }
+}
+
+impl Bench {
+    fn held(&self) -> parking_lot::MutexGuard<'_, Held> {
+        self.venue.held.lock()
+    }
+
+    fn hear(&self, update: OrderUpdate) {
+        self.ledger.take(&[update]).unwrap();
+    }
+
+    fn look(&mut self, whole: bool, now: i64) -> Findings {
+        let at_instant = self.began + Duration::from_secs(u64::try_from(now - NOW).unwrap());
+        self.pass.run(whole, false, at(now), at_instant).unwrap()
+    }
+
+    fn events(&self) -> Vec<String> {
+        let rows = self.ledger.journal().updates(&of().account, 0, 10_000).unwrap();
+        let read = |row: &crate::journal::Row| {
+            let entry: serde_json::Value = serde_json::from_str(&row.entry).unwrap();
+            let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+            format!("{} {} {}", entry["order_data"]["id"].as_str().unwrap(), text("event"), text("qty")).trim().to_owned()
+        };
+        rows.iter().map(read).collect()
+    }
+
+    fn known(&self, id: &str) -> crate::journal::Known {
+        let id: VenueOrderId = id.parse().unwrap();
+        self.ledger.journal().order(&of().account, &OrderKey::Venue(id)).unwrap().unwrap()
+    }
+
+    fn asked(&self) -> Vec<String> {
+        std::mem::take(&mut self.held().asked)
+    }
+}
+
+#[test]
+fn where_nothing_was_missed_nothing_is_told() {
+    let mut bench = bench();
+    bench.look(true, NOW);
+    bench.hear(told(OrderChange::New, order("v1", OrderStatus::New, "0", NOW, NOW), None, Some("x-new")));
+    bench.held().orders.push(order("v1", OrderStatus::New, "0", NOW, NOW));
+    for (whole, now) in [(true, NOW + 5), (false, NOW + 25), (true, NOW + 30)] {
+        assert_eq!(bench.look(whole, now), Findings { checked: 1, ..Findings::default() });
+    }
+    assert_eq!(bench.events(), ["v1 new"]);
+    assert!(bench.seat.is_counted());
+}
+
+#[test]
+fn a_lost_fill_and_a_lost_order_are_found_by_a_sweep() {
+    let mut bench = bench();
+    bench.look(true, NOW);
+    bench.hear(told(OrderChange::New, order("v1", OrderStatus::New, "0", NOW, NOW), None, Some("x-new")));
+    bench.held().orders = vec![order("v1", OrderStatus::Filled, "10", NOW, NOW + 8), order("v2", OrderStatus::Canceled, "4", NOW + 5, NOW + 9)];
+    bench.held().fills = vec![fill("x-1", "v1", "10", NOW + 8), fill("x-2", "v2", "4", NOW + 7)];
+    let findings = bench.look(false, NOW + 20);
+    assert_eq!((findings.repaired.len(), findings.again_soon), (4, false));
+    assert_eq!(bench.events(), ["v1 new", "v1 fill 10", "v2 new", "v2 partial_fill 4", "v2 canceled"]);
+    assert_eq!(bench.look(false, NOW + 40).repaired, []);
+}
+
+#[test]
+fn what_came_and_went_before_the_first_live_event_is_not_passed_over() {
+    let mut bench = bench();
+    bench.look(true, NOW);
+    // Away for an hour; the first word afterwards is about another order.
+    bench.held().orders = vec![order("v1", OrderStatus::Filled, "10", NOW + 600, NOW + 601), order("v2", OrderStatus::New, "0", NOW + 3_600, NOW + 3_600)];
+    bench.held().fills = vec![fill("x-1", "v1", "10", NOW + 601)];
+    bench.hear(told(OrderChange::New, order("v2", OrderStatus::New, "0", NOW + 3_600, NOW + 3_600), None, Some("x-new")));
+    bench.look(true, NOW + 3_601);
+    assert_eq!(bench.events(), ["v2 new", "v1 new", "v1 fill 10"]);
+}
+
+#[test]
+fn between_two_looks_two_minutes_apart_nothing_is_passed_over() {
+    let mut bench = bench();
+    bench.look(true, NOW);
+    bench.held().orders = vec![order("v1", OrderStatus::Canceled, "0", NOW + 10, NOW + 11)];
+    bench.look(false, NOW + 120);
+    assert_eq!(bench.events(), ["v1 new", "v1 canceled"]);
+}
+
+#[test]
+fn a_lost_execution_of_an_order_that_has_ended_is_found_however_old_the_order_is() {
+    let mut bench = bench();
+    bench.look(true, NOW);
+    let (placed, done) = (NOW - 5_000_000, order("v1", OrderStatus::Filled, "10", NOW - 5_000_000, NOW + 4));
+    bench.hear(told(OrderChange::New, order("v1", OrderStatus::New, "0", placed, placed), None, Some("x-new")));
+    bench.hear(told(OrderChange::Fill, done.clone(), Some(fill("x-2", "v1", "6", NOW + 4)), Some("x-2")));
+    bench.held().orders = vec![done];
+    bench.held().fills = vec![fill("x-1", "v1", "4", NOW + 3), fill("x-2", "v1", "6", NOW + 4)];
+    assert_eq!(bench.look(false, NOW + 20).repaired.len(), 1);
+    assert_eq!(bench.events(), ["v1 new", "v1 fill 6", "v1 partial_fill 4"]);
+    assert_eq!(bench.look(false, NOW + 40).checked, 0);
+}
+
+#[test]
+fn what_the_ledger_of_the_venue_does_not_tell_is_reckoned_after_a_while() {
+    let mut bench = bench();
+    bench.look(true, NOW);
+    bench.held().orders = vec![order("v1", OrderStatus::Filled, "10", NOW + 1, NOW + 2)];
+    assert!(bench.look(false, NOW + 20).again_soon);
+    assert!(bench.look(false, NOW + 25).again_soon);
+    assert!(!bench.look(false, NOW + 31).again_soon);
+    assert_eq!(bench.events(), ["v1 new", "v1 fill 10"]);
+}
+
+#[test]
+fn the_venue_tells_its_history_where_it_has_one() {
+    let mut bench = bench();
+    bench.look(true, NOW);
+    let done = order("v1", OrderStatus::Filled, "10", NOW + 1, NOW + 2);
+    let replay = [told(OrderChange::New, order("v1", OrderStatus::New, "0", NOW + 1, NOW + 1), None, Some("x-new")), {
+        told(OrderChange::Fill, done.clone(), Some(fill("x-1", "v1", "10", NOW + 2)), Some("x-1"))
+    }];
+    bench.held().replay = Some(replay.map(|update| OrderUpdate { source: Source::Replay, ..update }).to_vec());
+    bench.held().orders = vec![done];
+    bench.held().fills = vec![fill("activity", "v1", "10", NOW + 2)];
+    let findings = bench.look(true, NOW + 10);
+    assert_eq!((findings.replayed, findings.repaired.len()), (2, 0));
+    assert_eq!(bench.events(), ["v1 new", "v1 fill 10"]);
+}
+
+#[test]
+fn a_venue_that_goes_away_in_the_middle_is_asked_for_the_same_again() {
+    for answers in 0..6 {
+        let mut bench = bench();
+        bench.look(true, NOW);
+        bench.seat.mistrust();
+        bench.held().orders = vec![order("v1", OrderStatus::Filled, "10", NOW + 100, NOW + 101)];
+        bench.held().fills = vec![fill("x-1", "v1", "10", NOW + 101)];
+        bench.held().left = Some(answers);
+        assert!(bench.pass.run(true, false, at(NOW + 500), bench.began).is_err(), "{answers}");
+        assert!(!bench.seat.is_counted());
+        bench.held().left = None;
+        bench.look(true, NOW + 1_000);
+        assert_eq!(bench.events(), ["v1 new", "v1 fill 10"], "{answers}");
+        assert!(bench.seat.is_counted());
+    }
+}
+
+#[test]
+fn a_dry_look_changes_nothing() {
+    let mut bench = bench();
+    bench.look(true, NOW);
+    bench.held().orders = vec![order("v1", OrderStatus::Filled, "10", NOW + 1, NOW + 2)];
+    bench.held().fills = vec![fill("x-1", "v1", "10", NOW + 2)];
+    for _ in 0..2 {
+        let findings = bench.pass.run(true, true, at(NOW + 9), bench.began).unwrap();
+        assert_eq!(findings.repaired.len(), 2);
+    }
+    assert!(bench.events().is_empty());
+    assert_eq!(bench.ledger.journal().compared(&of().account).unwrap(), Some(at(NOW)));
+}
+
+#[test]
+fn the_first_start_is_quiet_and_knows_what_is_open_for_months() {
+    let mut bench = bench();
+    bench.held().orders = vec![order("v1", OrderStatus::New, "0", NOW - 9_000_000, NOW - 9_000_000), order("v2", OrderStatus::Canceled, "0", NOW - 9, NOW - 8)];
+    bench.look(true, NOW);
+    let rows = bench.ledger.journal().updates(&of().account, 0, 100).unwrap();
+    assert!(rows.len() == 3 && rows.iter().all(|row| row.typed.is_none()));
+    assert_eq!(bench.known("v1").status, OrderStatus::New);
+    // One of them is filled, and nobody tells.
+    bench.held().orders[0] = order("v1", OrderStatus::Filled, "10", NOW - 9_000_000, NOW + 5);
+    bench.held().fills = vec![fill("x-1", "v1", "10", NOW + 5)];
+    bench.asked();
+    assert_eq!(bench.look(false, NOW + 20).repaired.len(), 1);
+    assert_eq!(bench.asked().iter().filter(|what| *what == "fills").count(), 1);
+}
+
+#[test]
+fn an_order_that_the_venue_has_forgotten_ends_after_a_second_look() {
+    let mut bench = bench();
+    bench.look(true, NOW);
+    bench.hear(told(OrderChange::New, order("v1", OrderStatus::New, "0", NOW, NOW), None, Some("x-new")));
+    assert!(bench.look(true, NOW + 10).again_soon);
+    assert!(bench.look(false, NOW + 15).again_soon);
+    assert!(bench.known("v1").status.is_open());
+    assert_eq!(bench.look(false, NOW + 20).repaired[0].change, OrderChange::Canceled);
+    assert_eq!(bench.known("v1").status, OrderStatus::Canceled);
+    assert_eq!(bench.look(false, NOW + 40).repaired, []);
+    assert_eq!(bench.events(), ["v1 new", "v1 canceled"]);
+}
+
+#[test]
+fn an_order_that_comes_back_in_between_stays() {
+    let mut bench = bench();
+    bench.look(true, NOW);
+    bench.hear(told(OrderChange::New, order("v1", OrderStatus::New, "0", NOW, NOW), None, Some("x-new")));
+    bench.look(true, NOW + 10);
+    bench.held().orders = vec![order("v1", OrderStatus::New, "0", NOW, NOW)];
+    bench.look(false, NOW + 15);
+    bench.held().orders.clear();
+    bench.look(false, NOW + 21);
+    assert!(bench.known("v1").status.is_open());
+}
+
+#[test]
+fn an_order_that_cannot_be_looked_up_costs_nobody_the_others() {
+    let mut bench = bench();
+    bench.look(true, NOW);
+    for id in ["v1", "v2"] {
+        bench.hear(told(OrderChange::New, order(id, OrderStatus::New, "0", 5, 5), None, Some(&format!("x-{id}"))));
+    }
+    bench.held().orders = vec![order("v2", OrderStatus::Canceled, "0", 5, NOW + 2)];
+    bench.held().unreadable.insert("v1".into());
+    bench.look(true, NOW + 10);
+    assert_eq!(bench.events(), ["v1 new", "v2 new", "v2 canceled"]);
+    assert!(bench.seat.is_counted());
+}
+
+#[test]
+fn thousands_of_orders_take_few_requests() {
+    let mut bench = bench();
+    bench.look(true, NOW);
+    for n in 0..300 {
+        let id = format!("v{n}");
+        // Half of them are so old that no list is asked for them.
+        let submitted = if n % 2 == 0 { NOW - 500 } else { NOW - 50_000_000 };
+        bench.hear(told(OrderChange::New, order(&id, OrderStatus::New, "0", submitted, submitted), None, Some(&format!("x-{n}"))));
+        bench.held().orders.push(order(&id, OrderStatus::Canceled, "0", submitted, NOW + 1));
+    }
+    bench.asked();
+    let mut looks = 0;
+    while bench.events().len() < 600 {
+        bench.look(false, NOW + 20 * (looks + 1));
+        assert!(bench.asked().len() <= 25);
+        looks += 1;
+        assert!(looks < 10);
+    }
+}
+
+#[test]
+fn a_venue_that_lists_no_ended_orders_is_asked_for_executions() {
+    let mut bench = bench();
+    bench.held().mute = true;
+    bench.look(true, NOW);
+    // Placed and filled, and the process died before anything of it was kept.
+    bench.held().orders = vec![order("v1", OrderStatus::Filled, "10", NOW + 1, NOW + 2)];
+    bench.held().fills = vec![fill("x-1", "v1", "10", NOW + 2)];
+    bench.look(true, NOW + 20);
+    assert_eq!(bench.events(), ["v1 new", "v1 fill 10"]);
+    assert_eq!(bench.look(true, NOW + 40).checked, 0);
+}
+
+#[test]
+fn a_position_that_differs_twice_is_told_and_the_venues_counts() {
+    let mut bench = bench();
+    bench.look(true, NOW);
+    bench.held().positions = vec![("AAPL".into(), 7.into())];
+    let findings = bench.look(true, NOW + 10);
+    assert_eq!(findings.differ, [Differs { symbol: "AAPL".parse().unwrap(), ours: 0.into(), venues: 7.into() }]);
+    assert_eq!(bench.seat.positions()["AAPL"], 7.into());
+    assert_eq!(bench.look(true, NOW + 20).differ, []);
+}
+
+#[test]
+fn without_an_account_of_executions_they_are_reckoned_at_once() {
+    let mut bench = bench_with(false);
+    bench.look(true, NOW);
+    bench.held().orders = vec![order("v1", OrderStatus::Filled, "10", NOW + 1, NOW + 2)];
+    bench.look(true, NOW + 10);
+    assert_eq!(bench.events(), ["v1 new", "v1 fill 10"]);
+}
