@@ -11,6 +11,7 @@ use super::ledger::{Ledger, Taken};
 use super::seat::Seat;
 use crate::events::{Event, EventBus, OrderUpdate, Subscription, Topics};
 use crate::journal::JournalError;
+use crate::model::OrderChange;
 use crate::observe::Heartbeat;
 use crate::runtime::{StopToken, Waited};
 
@@ -86,9 +87,17 @@ impl Pump {
             return;
         }
         let Some(taken) = self.keep(|| self.ledger.take(updates)) else { return };
-        for (update, _) in updates.iter().zip(taken).filter(|(_, taken)| matches!(taken, Taken::New(_))) {
-            if let Some(seat) = self.seats.iter().find(|seat| seat.of == update.of) {
-                seat.observe(update);
+        for (update, taken) in updates.iter().zip(taken) {
+            let Some(seat) = self.seats.iter().find(|seat| seat.of == update.of) else { continue };
+            match taken {
+                Taken::New(_) => seat.observe(update),
+                Taken::Late(_) if update.fill.is_some() => seat.observe_late(update),
+                Taken::Late(_) => {}
+                Taken::Known(_) => continue,
+            }
+            if matches!(update.change, OrderChange::TradeBust | OrderChange::TradeCorrect) {
+                // The position is another than any execution says: the venue is asked.
+                seat.mistrust();
             }
         }
     }

@@ -17,7 +17,11 @@ use super::sights::Sights;
 use crate::events::{AccountRef, Event, OrderKey, OrderUpdate};
 use crate::exchanges::{Broker, BrokerError, Cached};
 use crate::journal::Execution;
+<<<<<<< HEAD
 use crate::model::{ExchangeName, Fill, MarketSession, Modification, Order, OrderRequest, Symbol, Timestamp, VenueOrderId};
+=======
+use crate::model::{AccountInfo, ClientOrderId, ExchangeName, Fill, MarketSession, Modification, Order, OrderRequest, Symbol, Timestamp, VenueOrderId};
+>>>>>>> e575b67 (Count what comes late, what the venue does not say and what it takes back)
 use crate::risk::{Approved, Denial, Gate, Holdings, Sight};
 use crate::runtime::{StopToken, Waited};
 
@@ -29,6 +33,9 @@ const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
 /// Executions that are read at the start, to know what each bot holds.
 const FILLS_READ: usize = 1_000_000;
+
+/// How often the broker is asked what it holds, when something is heard meanwhile.
+const ADOPTIONS: usize = 3;
 
 /// How far back replaced orders are followed to whom the first of them belonged to.
 const GENERATIONS: usize = 64;
@@ -88,13 +95,19 @@ pub struct Guarded {
     positions: HashMap<Symbol, Decimal>,
     /// Orders that may still be filled.
     open: HashMap<VenueOrderId, Symbol>,
+    /// Updates counted so far.
+    observed: u64,
 }
 
 impl Seat {
     pub fn new(broker: Arc<dyn Broker>, role: Role, gate: Gate) -> Seat {
         let of = broker.of();
+<<<<<<< HEAD
         let guarded = Mutex::new(Guarded { gate, positions: HashMap::new(), open: HashMap::new() });
         let Role { account_name, prices, session_of, sights, untyped_is_limit, takes_orders } = role;
+=======
+        let guarded = Mutex::new(Guarded { gate, positions: HashMap::new(), open: HashMap::new(), observed: 0 });
+>>>>>>> e575b67 (Count what comes late, what the venue does not say and what it takes back)
         Seat {
             broker,
             of,
@@ -150,14 +163,22 @@ impl Seat {
         self.passage.try_write_for(patience).is_some()
     }
 
+    /// What is heard while the broker is asked may not be in its answer: then it is asked again.
     fn adopt(&self, ledger: &Ledger) -> Result<(), PassError> {
-        let (open, positions) = (self.broker.open_orders()?, self.broker.positions()?);
-        let fills = self.fills_so_far(ledger)?;
-        let all = self.with_kin(&open, &fills)?;
-        let mut guarded = self.guarded.lock();
-        guarded.positions = positions.into_iter().map(|position| (position.symbol, position.quantity)).collect();
-        guarded.open = open.iter().map(|order| (order.id.clone(), order.request.symbol.clone())).collect();
-        guarded.gate.adopt_with_fills(&all, &fills);
+        for turn in 1..=ADOPTIONS {
+            let before = self.guarded.lock().observed;
+            let (open, positions) = (self.broker.open_orders()?, self.broker.positions()?);
+            let fills = self.fills_so_far(ledger)?;
+            let all = self.with_kin(&open, &fills)?;
+            let mut guarded = self.guarded.lock();
+            if guarded.observed != before && turn < ADOPTIONS {
+                continue;
+            }
+            guarded.positions = positions.into_iter().map(|position| (position.symbol, position.quantity)).collect();
+            guarded.open = open.iter().map(|order| (order.id.clone(), order.request.symbol.clone())).collect();
+            guarded.gate.adopt_with_fills(&all, &fills);
+            break;
+        }
         Ok(())
     }
 
@@ -176,7 +197,9 @@ impl Seat {
     fn with_kin(&self, open: &[Order], fills: &[Fill]) -> Result<Vec<Order>, BrokerError> {
         let mut known: HashMap<VenueOrderId, Order> = open.iter().map(|order| (order.id.clone(), order.clone())).collect();
         let relatives = |order: &Order| order.parent.iter().chain(&order.replaces).cloned().collect::<Vec<_>>();
-        let nameless = fills.iter().filter(|fill| fill.client_order_id.bot().is_none() || fill.client_order_id.is_uuid());
+        // Whose the others are stands in the journal: a remote venue would have to be asked for each order there ever was.
+        let local = self.broker.capabilities().local;
+        let nameless = fills.iter().filter(|fill| local && is_nameless(&fill.client_order_id));
         let mut wanted: BTreeSet<VenueOrderId> = nameless.map(|fill| fill.order_id.clone()).chain(open.iter().flat_map(relatives)).collect();
         for _ in 0..GENERATIONS {
             wanted.retain(|id| !known.contains_key(id));
@@ -195,6 +218,18 @@ impl Seat {
     /// What the broker told: counted before anybody is answered by it.
     pub fn observe(&self, update: &OrderUpdate) {
         let mut guarded = self.guarded.lock();
+        guarded.observed += 1;
+        let completed;
+        let update = match &update.fill {
+            // The venue does not say what it makes the position: it is added up, for zero would be wrong.
+            Some(fill) if update.words.as_ref().is_some_and(|words| words.position_qty.is_none()) => {
+                let before = guarded.positions.get(&fill.symbol).copied().unwrap_or_default();
+                let position = before.saturating_add(fill.side.signed(fill.quantity));
+                completed = OrderUpdate { fill: Some(Fill { position, ..fill.clone() }), ..update.clone() };
+                &completed
+            }
+            _ => update,
+        };
         if let Some(fill) = &update.fill {
             guarded.positions.insert(fill.symbol.clone(), fill.position);
         }
@@ -203,6 +238,13 @@ impl Seat {
         } else {
             guarded.open.remove(&update.order.id);
         }
+        guarded.gate.observe(update);
+    }
+
+    /// What the broker told after something newer: its positions and its end are known already.
+    pub fn observe_late(&self, update: &OrderUpdate) {
+        let mut guarded = self.guarded.lock();
+        guarded.observed += 1;
         guarded.gate.observe(update);
     }
 
@@ -265,11 +307,22 @@ impl Seat {
     }
 }
 
+fn is_nameless(id: &ClientOrderId) -> bool {
+    id.bot().is_none() || id.is_uuid()
+}
+
+/// The name by which the gate tells whose it is: one that the venue made up gives way to the bot that the journal knows.
+fn name_of(done: &Execution) -> Option<ClientOrderId> {
+    let own: ClientOrderId = done.client_order_id.parse().or_else(|_| done.order_id.parse()).ok()?;
+    let by_bot = done.bot.as_ref().filter(|_| is_nameless(&own)).and_then(|bot| format!("{bot}-{}", done.order_id).parse().ok());
+    Some(by_bot.unwrap_or(own))
+}
+
 fn fill_of(done: Execution) -> Option<Fill> {
     Some(Fill {
         execution_id: done.execution_id.parse().ok()?,
         order_id: done.order_id.parse().ok()?,
-        client_order_id: done.client_order_id.parse().ok()?,
+        client_order_id: name_of(&done)?,
         symbol: done.symbol,
         side: done.side,
         price: done.price,

@@ -179,6 +179,12 @@ impl Step<'_> {
         self.of(executions(&self.all, account, None, Some(order_id)))
     }
 
+    /// The executions of an order turn out to be those of a bot.
+    pub fn give_executions(&self, account: &AccountId, order_id: &str, bot: Option<&str>) -> Result<(), JournalError> {
+        let give = "UPDATE executions SET bot = ?3 WHERE account = ?1 AND order_id = ?2";
+        self.of(self.all.prepare_cached(give).and_then(|mut give| give.execute((account.as_str(), order_id, bot)))).map(drop)
+    }
+
     /// The venue took an execution back, or put another in its place. False when it is not known.
     pub fn void_execution(&self, account: &AccountId, execution_id: &str) -> Result<bool, JournalError> {
         let void = "UPDATE executions SET void = 1 WHERE account = ? AND execution_id = ? AND void = 0";

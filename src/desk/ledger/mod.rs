@@ -162,7 +162,12 @@ impl Ledger {
     fn expect_leg(&self, step: &Step<'_>, update: &OrderUpdate, leg: &str, entry: &Known, now: Timestamp) -> Result<(), JournalError> {
         let Ok(id) = leg.parse() else { return Ok(()) };
         let account = &update.of.account;
-        if step.order(account, &OrderKey::Venue(id))?.is_some() {
+        if let Some(heard) = step.order(account, &OrderKey::Venue(id))? {
+            // Heard of before the order that it hangs on.
+            if entry.ours && !heard.ours {
+                step.put_order(account, &Known { bot: entry.bot.clone(), ours: true, ..heard })?;
+                step.give_executions(account, leg, entry.bot.as_deref())?;
+            }
             return Ok(());
         }
         let leg = Known {

@@ -30,6 +30,11 @@ pub(super) fn after(known: Option<&Known>, update: &OrderUpdate, whose: &Whose, 
     if matches!(update.change, OrderChange::TradeBust | OrderChange::TradeCorrect) {
         next.generation += 1;
         next.estimated = 0.into();
+        if update.order.times.updated < known.updated {
+            // What came after it is known: the state stays.
+            let (generation, estimated) = (next.generation, next.estimated);
+            return Standing { next: Known { generation, estimated, acknowledged: next.acknowledged, heard: now, ..known.clone() }, late: true };
+        }
         return Standing { next, late: false };
     }
     if !is_late(known, update) {
@@ -78,8 +83,8 @@ fn is_late(known: &Known, update: &OrderUpdate) -> bool {
         return true;
     }
     if order.filled > known.filled {
-        // More is filled than we knew: whatever the clocks say, that is news.
-        return false;
+        // More is filled than we knew: whatever the clocks say, that is news, but it opens nothing that has ended.
+        return !known.status.is_open() && order.status.is_open();
     }
     match (known.status.is_open(), order.status.is_open()) {
         (false, true) => true,

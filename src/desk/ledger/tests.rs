@@ -84,6 +84,22 @@ impl Bench {
     }
 }
 
+fn bust(previous: &str, order: Order) -> OrderUpdate {
+    let words = crate::events::OrderEvent {
+        account: "paper".into(),
+        event: "trade_bust".into(),
+        execution_id: Some("x-bust".into()),
+        price: None,
+        qty: None,
+        position_qty: None,
+        timestamp: None,
+        order: crate::events::OrderSummary::default(),
+        order_json: "{}".into(),
+        extra: vec![("previous_execution_id".to_owned(), format!("\"{previous}\"").into())],
+    };
+    OrderUpdate { words: Some(Arc::new(words)), ..told(OrderChange::TradeBust, order, None, Some("x-bust")) }
+}
+
 fn new() -> OrderUpdate {
     told(OrderChange::New, order(OrderStatus::New, "0", 2), None, Some("x-new"))
 }
@@ -177,21 +193,7 @@ fn a_bust_lets_the_filled_quantity_go_down_and_up_again() {
     for update in [new(), partly(), filled()] {
         bench.take(update);
     }
-    let words = |previous: &str| {
-        Some(Arc::new(crate::events::OrderEvent {
-            account: "paper".into(),
-            event: "trade_bust".into(),
-            execution_id: Some("x-bust".into()),
-            price: None,
-            qty: None,
-            position_qty: None,
-            timestamp: None,
-            order: crate::events::OrderSummary::default(),
-            order_json: "{}".into(),
-            extra: vec![("previous_execution_id".to_owned(), format!("\"{previous}\"").into())],
-        }))
-    };
-    let bust = OrderUpdate { words: words("x-2"), ..told(OrderChange::TradeBust, order(OrderStatus::PartiallyFilled, "4", 6), None, Some("x-bust")) };
+    let bust = bust("x-2", order(OrderStatus::PartiallyFilled, "4", 6));
     assert_eq!([bench.take(bust.clone()), bench.take(bust)], [Taken::New(4), Taken::Known(4)]);
     assert_eq!(bench.known().filled.to_string(), "4");
     assert_eq!(bench.ledger.journal().executions(&of().account, None, None).unwrap().len(), 1);
@@ -251,4 +253,43 @@ fn what_a_replacement_carries_over_was_executed_once() {
     }
     assert!(bench.ledger.with_gaps(&of().account).unwrap().is_empty());
     assert_eq!(bench.ledger.journal().executions(&of().account, None, None).unwrap().len(), 1);
+}
+
+#[test]
+fn a_bust_that_comes_after_the_refill_takes_back_its_execution_and_no_state() {
+    let bench = bench();
+    for update in [new(), partly(), filled()] {
+        bench.take(update);
+    }
+    bench.take(told(OrderChange::Fill, order(OrderStatus::Filled, "10", 7), Some(fill("x-3", "6", 7)), Some("x-3")));
+    assert_eq!(bench.take(bust("x-2", order(OrderStatus::PartiallyFilled, "4", 6))), Taken::Late(5));
+    assert_eq!((bench.known().status, bench.known().filled), (OrderStatus::Filled, 10.into()));
+    let reported = bench.ledger.report(&of(), &order(OrderStatus::Filled, "10", 7), &[], Manner::default().estimating(true)).unwrap();
+    assert_eq!(reported, Reported::default());
+    assert_eq!(bench.ledger.journal().executions(&of().account, None, None).unwrap().len(), 2);
+}
+
+#[test]
+fn an_execution_behind_the_end_is_counted_and_opens_nothing() {
+    let bench = bench();
+    bench.take(new());
+    bench.take(told(OrderChange::Canceled, order(OrderStatus::Canceled, "0", 5), None, Some("x-end")));
+    assert_eq!(bench.take(partly()), Taken::Late(3));
+    assert_eq!((bench.known().status, bench.known().filled), (OrderStatus::Canceled, 4.into()));
+}
+
+#[test]
+fn a_leg_that_is_heard_of_before_its_order_belongs_to_the_same_bot() {
+    let bench = bench();
+    let mut leg = order(OrderStatus::Filled, "10", 3);
+    (leg.id, leg.request.client_order_id) = ("v2".parse().unwrap(), "0b8a5a2e-5c55-4e0e-9f9f-1d6c1c2b3a4d".parse().unwrap());
+    let done = Fill { order_id: leg.id.clone(), ..fill("x-2", "10", 3) };
+    bench.take(told(OrderChange::Fill, leg, Some(done), Some("x-2")));
+    let mut entry = order(OrderStatus::Filled, "0", 2);
+    entry.legs = vec!["v2".parse().unwrap()];
+    bench.take(OrderUpdate { source: Source::Desk, ..told(OrderChange::Accepted, entry, None, None) });
+    let id = OrderKey::Venue("v2".parse().unwrap());
+    let known = bench.ledger.journal().order(&of().account, &id).unwrap().unwrap();
+    assert_eq!((known.ours, known.bot.as_deref(), known.status), (true, Some("b"), OrderStatus::Filled));
+    assert_eq!(bench.ledger.journal().executions(&of().account, Some("b"), None).unwrap().len(), 1);
 }

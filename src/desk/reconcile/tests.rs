@@ -480,3 +480,41 @@ fn without_an_account_of_executions_they_are_reckoned_at_once() {
     bench.look(true, NOW + 10);
     assert_eq!(bench.events(), ["v1 new", "v1 fill 10"]);
 }
+
+#[test]
+fn counting_an_account_asks_for_no_order_that_has_ended() {
+    let mut bench = bench();
+    bench.look(true, NOW);
+    for n in 0..50 {
+        let mut done = order(&format!("v{n}"), OrderStatus::Filled, "10", NOW + 1, NOW + 2);
+        done.request.client_order_id = format!("0b8a5a2e-5c55-4e0e-9f9f-1d6c1c2b3a{n:02}").parse().unwrap();
+        let id = format!("x-{n}");
+        bench.hear(told(OrderChange::Fill, done, Some(fill(&id, &format!("v{n}"), "10", NOW + 2)), Some(&id)));
+    }
+    bench.asked();
+    bench.look(true, NOW + 3_600);
+    let asked = bench.asked();
+    assert!(!asked.iter().any(|what| what == "order"), "{asked:?}");
+}
+
+#[test]
+fn a_position_that_the_venue_does_not_tell_is_added_up() {
+    let mut bench = bench();
+    bench.held().positions = vec![("AAPL".into(), 7.into())];
+    bench.look(true, NOW);
+    let words = crate::events::OrderEvent {
+        account: "paper".into(),
+        event: "fill".into(),
+        execution_id: Some("x-1".into()),
+        price: None,
+        qty: None,
+        position_qty: None,
+        timestamp: None,
+        order: crate::events::OrderSummary::default(),
+        order_json: "{}".into(),
+        extra: Vec::new(),
+    };
+    let done = told(OrderChange::Fill, order("v1", OrderStatus::Filled, "10", NOW, NOW + 1), Some(fill("x-1", "v1", "10", NOW + 1)), Some("x-1"));
+    bench.seat.observe(&OrderUpdate { words: Some(Arc::new(words)), ..done });
+    assert_eq!(bench.seat.positions()["AAPL"], 17.into());
+}
