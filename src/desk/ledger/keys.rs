@@ -3,9 +3,14 @@
 //! | key | of what |
 //! |---|---|
 //! | `x:` | an execution id of the venue |
+<<<<<<< HEAD
 //! | `c:` | what an order had filled in all after an execution that the venue told |
 //! | `rc:` | the same after one that a report showed |
 //! | `s:` | a step without an execution id: order, event, filled, time |
+=======
+//! | `rc:` | what an order had filled in all after an execution that a report showed |
+//! | `s:` | a step without an execution id: order, event, state, filled, time |
+>>>>>>> 61fbabb (Match executions by what they come to, and the nearest in time first)
 //! | `t:` | a step that a report showed |
 //! | `r:` | the same: the venue's own word for it may still come, once |
 //! | `e:` | what was reckoned |
@@ -52,15 +57,14 @@ impl Keys {
             return keys;
         }
         if update.fill.is_some() && !matches!(update.change, OrderChange::TradeBust | OrderChange::TradeCorrect) {
-            let (told, shown) = (format!("c:{}:{generation}:{filled}", order.id), format!("rc:{}:{generation}:{filled}", order.id));
-            // Two executions that the venue told are two, whatever it says was filled in all.
-            keys.known_by.push(shown.clone());
+            let shown = format!("rc:{}:{generation}:{filled}", order.id);
             if report {
-                keys.known_by.push(told);
+                // Whether it is among those that were told was seen by what they come to.
                 keys.kept.push(shown);
-            } else {
-                keys.kept.push(told);
+                return keys;
             }
+            // Two executions that the venue told are two, whatever it says was filled in all.
+            keys.known_by.push(shown);
             if known.is_some_and(|known| filled <= known.estimated) {
                 keys.known_by.push(format!("e:{}:{generation}", order.id));
             }

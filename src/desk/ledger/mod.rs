@@ -382,4 +382,6 @@ fn previous_execution(update: &OrderUpdate) -> Option<String> {
 }
 
 #[cfg(test)]
+mod random;
+#[cfg(test)]
 mod tests;

@@ -3,6 +3,7 @@
 //!
 //! Must not know how reports are fetched or when.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use rust_decimal::Decimal;
@@ -48,6 +49,11 @@ pub(super) struct Before<'a> {
 pub(super) fn missing(of: &AccountRef, before: Before<'_>, order: &Order, fills: &[Fill], manner: Manner, now: Timestamp) -> Missing {
     let Before { known, executions, carried } = before;
     let mut found = Finder { of, order, found: Missing::default(), now };
+    if known.is_some_and(|known| order.filled < known.filled && order.times.updated <= known.updated) {
+        // Overtaken by what was heard meanwhile: it says nothing of what is missing.
+        found.found.unexplained = true;
+        return found.found;
+    }
     let (filled, value) = known.map_or((Decimal::ZERO, Decimal::ZERO), |known| (known.filled, known.filled_value));
     let was_in_market = known.is_some_and(|known| known.acknowledged);
     if !was_in_market && has_been_in_market(order) {
@@ -126,23 +132,29 @@ impl Finder<'_> {
 
     /// Executions of the report that are not in the journal, by whatever name.
     fn unknown_executions(&mut self, fills: &[Fill], executions: &[Execution]) -> Vec<Fill> {
-        let mut unmatched: Vec<&Execution> =
-            executions.iter().filter(|done| !fills.iter().any(|fill| fill.execution_id.as_str() == done.execution_id)).collect();
-        let mut unknown: Vec<Fill> = Vec::new();
-        for fill in fills.iter().filter(|fill| fill.order_id == self.order.id) {
-            if executions.iter().any(|done| done.execution_id == fill.execution_id.as_str()) {
-                continue;
-            }
-            let same = |done: &&Execution| {
+        // While some are still missing in the report, one that looks like another may be that other's neighbour.
+        let complete = fills.iter().filter(|fill| fill.order_id == self.order.id).map(|fill| fill.quantity).sum::<Decimal>() >= self.order.filled;
+        let named = |fill: &Fill| executions.iter().any(|done| done.execution_id == fill.execution_id.as_str());
+        let mut unknown: Vec<Fill> = fills.iter().filter(|fill| fill.order_id == self.order.id && !named(fill)).cloned().collect();
+        let unmatched: Vec<&Execution> = executions.iter().filter(|done| !fills.iter().any(|fill| fill.execution_id.as_str() == done.execution_id)).collect();
+        let mut pairs: Vec<(i64, ExecutionId, &Execution)> = Vec::new();
+        for fill in &unknown {
+            for done in unmatched.iter().filter(|done| (done.price, done.quantity) == (fill.price, fill.quantity)) {
                 let apart = (done.at.nanos() - fill.at.nanos()).abs();
-                (done.price, done.quantity) == (fill.price, fill.quantity) && apart <= SAME_WITHIN_NANOS
-            };
-            match unmatched.iter().position(same) {
-                Some(at) => {
-                    let done = unmatched.swap_remove(at);
-                    self.found.aliases.push((fill.execution_id.to_string(), done.execution_id.clone()));
+                if apart <= SAME_WITHIN_NANOS {
+                    pairs.push((apart, fill.execution_id.clone(), done));
                 }
-                None => unknown.push(fill.clone()),
+            }
+        }
+        // Several that look alike within two seconds: who is nearest in time belongs together.
+        pairs.sort_by_key(|(apart, ..)| *apart);
+        let mut matched: BTreeSet<&str> = BTreeSet::new();
+        for (_, id, done) in pairs {
+            let Some(at) = unknown.iter().position(|fill| fill.execution_id == id).filter(|_| !matched.contains(done.execution_id.as_str())) else { continue };
+            matched.insert(&done.execution_id);
+            unknown.remove(at);
+            if complete {
+                self.found.aliases.push((id.to_string(), done.execution_id.clone()));
             }
         }
         unknown.sort_by_key(|fill| fill.at);
