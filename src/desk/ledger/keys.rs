@@ -15,6 +15,7 @@
 //! | `r:` | the same: the venue's own word for it may still come, once |
 //! | `e:` | what was reckoned |
 //! | `a:` | an answer of the desk |
+//! | `p:` | no fact but a mark: a report showed executions of this order |
 //! | `g:` | no fact but a mark: an execution of this order was lost on its way |
 //!
 //! Must not know the journal.
@@ -54,6 +55,7 @@ impl Keys {
         if estimated {
             // By its own name alone: where among the others it belongs nobody knows.
             keys.kept.push(format!("e:{}:{generation}", order.id));
+            keys.kept.push(of_shown(order.id.as_str(), generation));
             return keys;
         }
         if update.fill.is_some() && !matches!(update.change, OrderChange::TradeBust | OrderChange::TradeCorrect) {
@@ -61,6 +63,7 @@ impl Keys {
             if report {
                 // Whether it is among those that were told was seen by what they come to.
                 keys.kept.push(shown);
+                keys.kept.push(of_shown(order.id.as_str(), generation));
                 return keys;
             }
             // Two executions that the venue told are two, whatever it says was filled in all.
@@ -93,6 +96,10 @@ impl Keys {
 fn of_step_in_report(update: &OrderUpdate, known: Option<&Known>, word: &str) -> String {
     let generation = known.map_or(0, |known| known.generation);
     format!("r:{}:{generation}:{word}", update.order.id)
+}
+
+pub(super) fn of_shown(order_id: &str, generation: u64) -> String {
+    format!("p:{order_id}:{generation}")
 }
 
 pub(super) const GAP: &str = "g:";

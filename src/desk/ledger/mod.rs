@@ -100,6 +100,10 @@ impl Ledger {
             step.also_known_as(account, n, &keys.kept)?;
             return Ok(Taken::Known(n));
         }
+        if let Some(n) = self.shown_before(step, update, known.as_ref())? {
+            step.also_known_as(account, n, &keys.kept)?;
+            return Ok(Taken::Known(n));
+        }
         let now = (self.clock)();
         let whose = self.whose(step, update, known.as_ref())?;
         let Standing { next, late } = standing::after(known.as_ref(), update, &whose, now, manner.estimated);
@@ -124,6 +128,26 @@ impl Ledger {
             self.expect_leg(step, update, leg.as_str(), &next, now)?;
         }
         Ok(if late { Taken::Late(n) } else { Taken::New(n) })
+    }
+
+    /// An execution for which there is no room in what was filled is one that a report has shown, by whatever name.
+    fn shown_before(&self, step: &Step<'_>, update: &OrderUpdate, known: Option<&Known>) -> Result<Option<u64>, JournalError> {
+        let (account, order) = (&update.of.account, &update.order);
+        let corrects = matches!(update.change, OrderChange::TradeBust | OrderChange::TradeCorrect);
+        let (Some(fill), Some(known)) = (&update.fill, known) else { return Ok(None) };
+        if corrects || update.source == Source::Report {
+            return Ok(None);
+        }
+        let Some(shown) = step.known(account, &keys::of_shown(order.id.as_str(), known.generation))? else { return Ok(None) };
+        let executions = step.executions_of(account, order.id.as_str())?;
+        let accounted: Decimal = executions.iter().map(|done| done.quantity).sum();
+        if accounted + fill.quantity <= known.filled.max(order.filled) {
+            return Ok(None);
+        }
+        let alike = executions.iter().filter(|done| (done.price, done.quantity) == (fill.price, fill.quantity));
+        let nearest = alike.min_by_key(|done| (done.at.nanos() - fill.at.nanos()).abs());
+        let n = nearest.map(|done| step.known(account, &keys::of_execution(&done.execution_id))).transpose()?.flatten();
+        Ok(n.or(Some(shown)))
     }
 
     /// More is filled than executions account for: one was lost on its way, and though a later one was heard, and though the

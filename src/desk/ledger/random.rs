@@ -112,7 +112,7 @@ fn standing(bench: &Bench) -> (Vec<u32>, OrderStatus, String) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn every_execution_stands_once(history in history(), before in happens(), after in happens()) {
@@ -141,5 +141,18 @@ proptest! {
         let (units, status, filled) = standing(&bench);
         let end = history.order(last);
         prop_assert_eq!((units.iter().sum::<u32>().to_string(), status, filled), (end.filled.to_string(), end.status, end.filled.to_string()));
+    }
+}
+
+#[test]
+fn neighbours_that_look_alike_are_not_taken_for_each_other() {
+    let history = History { executions: vec![1, 2, 1, 2, 1], apart: 1, same_names: false };
+    for (first, lag) in [(2, 0), (4, 0), (4, 1), (4, 2)] {
+        let bench = bench();
+        let before = [Happens::Told(first), Happens::Shown { step: first.min(2), lag: 0 }, Happens::Shown { step: 5, lag }];
+        history.happen(&bench, &before, Manner::default());
+        history.show(&bench, 6, 0, Manner::default());
+        history.happen(&bench, &[Happens::Told(3), Happens::Told(1), Happens::Told(5)], Manner::default());
+        assert_eq!(standing(&bench), (history.executions.clone(), OrderStatus::Canceled, "7".to_owned()), "{first} {lag}");
     }
 }
