@@ -94,8 +94,13 @@ impl Keys {
 
 /// A step that was shown is one that the venue may tell of as well: the same word, about what was filled by then.
 fn of_step_in_report(update: &OrderUpdate, known: Option<&Known>, word: &str) -> String {
+    let id = &update.order.id;
+    if matches!(update.change, OrderChange::TradeBust | OrderChange::TradeCorrect) {
+        // It begins a new count itself.
+        return format!("r:{id}:{word}:{}", update.order.filled.normalize());
+    }
     let generation = known.map_or(0, |known| known.generation);
-    format!("r:{}:{generation}:{word}", update.order.id)
+    format!("r:{id}:{generation}:{word}")
 }
 
 pub(super) fn of_shown(order_id: &str, generation: u64) -> String {

@@ -325,6 +325,9 @@ impl Ledger {
                 reported.taken.push(update);
             }
         }
+        for id in missing.void {
+            step.void_execution(&of.account, &id)?;
+        }
         if !reported.unexplained {
             step.forget(&of.account, &keys::of_gap(order.id.as_str()))?;
         }

@@ -34,6 +34,8 @@ pub(super) struct Missing {
     /// Executions that go by another name in the report: that name, and the one in the journal.
     pub aliases: Vec<(String, String)>,
     pub unexplained: bool,
+    /// Executions that the venue must have taken back.
+    pub void: Vec<String>,
 }
 
 /// What is known of an order before its report is looked at.
@@ -52,6 +54,14 @@ pub(super) fn missing(of: &AccountRef, before: Before<'_>, order: &Order, fills:
     if known.is_some_and(|known| order.filled < known.filled && order.times.updated <= known.updated) {
         // Overtaken by what was heard meanwhile: it says nothing of what is missing.
         found.found.unexplained = true;
+        return found.found;
+    }
+    if known.is_some_and(|known| order.filled < known.filled) {
+        // Nothing else makes it less.
+        let mut update = found.update(OrderChange::TradeBust, order.clone(), None);
+        update.reason = Some("the venue counts less as filled than it had told".to_owned());
+        found.found.updates.push((update, false));
+        found.found.void = taken_back(executions, fills, order.filled);
         return found.found;
     }
     let (filled, value) = known.map_or((Decimal::ZERO, Decimal::ZERO), |known| (known.filled, known.filled_value));
@@ -204,6 +214,22 @@ impl Finder<'_> {
         };
         self.found.updates.push((self.update(change, after, Some(fill)), true));
     }
+}
+
+/// Those that the venue does not list any more, else the last ones: as many as make up the difference.
+fn taken_back(executions: &[Execution], fills: &[Fill], filled: Decimal) -> Vec<String> {
+    let mut excess = executions.iter().map(|done| done.quantity).sum::<Decimal>() - filled;
+    let listed = |done: &&Execution| fills.iter().any(|fill| fill.execution_id.as_str() == done.execution_id);
+    let mut likely: Vec<&Execution> = executions.iter().rev().collect();
+    likely.sort_by_key(listed);
+    let mut back = Vec::new();
+    for done in likely {
+        if done.quantity <= excess {
+            excess -= done.quantity;
+            back.push(done.execution_id.clone());
+        }
+    }
+    back
 }
 
 /// The end of an order that its venue has forgotten. What else is known of it stands in its text.

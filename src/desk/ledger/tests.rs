@@ -293,3 +293,21 @@ fn a_leg_that_is_heard_of_before_its_order_belongs_to_the_same_bot() {
     assert_eq!((known.ours, known.bot.as_deref(), known.status), (true, Some("b"), OrderStatus::Filled));
     assert_eq!(bench.ledger.journal().executions(&of().account, Some("b"), None).unwrap().len(), 1);
 }
+
+#[test]
+fn a_bust_that_nobody_told_is_found() {
+    let bench = bench();
+    for update in [new(), partly(), filled()] {
+        bench.take(update);
+    }
+    let report = order(OrderStatus::PartiallyFilled, "4", 6);
+    let reported = bench.ledger.report(&of(), &report, &[fill("x-1", "4", 3)], Manner::default()).unwrap();
+    assert_eq!(reported.taken[0].change, OrderChange::TradeBust);
+    assert_eq!(bench.ledger.report(&of(), &report, &[fill("x-1", "4", 3)], Manner::default()).unwrap(), Reported::default());
+    assert_eq!((bench.known().status, bench.known().filled), (OrderStatus::PartiallyFilled, 4.into()));
+    let left = bench.ledger.journal().executions(&of().account, None, None).unwrap();
+    assert_eq!((left.len(), left[0].execution_id.as_str()), (1, "x-1"));
+    // The venue's own word for it, and the execution in its place.
+    assert_eq!(bench.take(bust("x-2", order(OrderStatus::PartiallyFilled, "4", 6))), Taken::Known(4));
+    assert_eq!(bench.take(told(OrderChange::Fill, order(OrderStatus::Filled, "10", 7), Some(fill("x-3", "6", 7)), Some("x-3"))), Taken::New(5));
+}

@@ -351,8 +351,8 @@ impl Pass {
         let (journal, account) = (self.ledger.journal(), &self.seat.of.account);
         let mut from: Option<Timestamp> = None;
         for order in changed {
-            let gap = gaps.contains(order.id.as_str());
             let known = journal.order(account, &OrderKey::Venue(order.id.clone()))?;
+            let gap = gaps.contains(order.id.as_str()) || known.as_ref().is_some_and(|known| order.filled < known.filled);
             if gap || order.filled > known.as_ref().map_or(Decimal::ZERO, |known| known.filled) {
                 // Nothing was filled before it was there, nor, without a gap, before we last heard of it: an order may be months old.
                 let start = known.filter(|_| !gap).map_or(order.times.submitted, |known| known.updated.max(order.times.submitted));
