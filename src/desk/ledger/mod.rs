@@ -97,6 +97,9 @@ impl Ledger {
             && let Some(n) = step.known(account, once)?
         {
             step.forget(account, once)?;
+            if let Some(known) = known.filter(|known| !known.acknowledged && standing::acknowledges(update)) {
+                step.put_order(account, &Known { acknowledged: true, ..known })?;
+            }
             step.also_known_as(account, n, &keys.kept)?;
             return Ok(Taken::Known(n));
         }

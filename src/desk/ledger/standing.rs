@@ -73,7 +73,7 @@ fn picture(order: &Order, whose: &Whose, now: Timestamp) -> Known {
     }
 }
 
-fn acknowledges(update: &OrderUpdate) -> bool {
+pub(super) fn acknowledges(update: &OrderUpdate) -> bool {
     matches!(update.change, OrderChange::New | OrderChange::PartialFill | OrderChange::Fill)
 }
 

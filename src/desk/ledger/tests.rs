@@ -311,3 +311,12 @@ fn a_bust_that_nobody_told_is_found() {
     assert_eq!(bench.take(bust("x-2", order(OrderStatus::PartiallyFilled, "4", 6))), Taken::Known(4));
     assert_eq!(bench.take(told(OrderChange::Fill, order(OrderStatus::Filled, "10", 7), Some(fill("x-3", "6", 7)), Some("x-3"))), Taken::New(5));
 }
+
+#[test]
+fn an_acknowledgement_that_the_answer_told_already_is_told_by_no_report() {
+    let bench = bench();
+    bench.take(OrderUpdate { source: Source::Desk, ..told(OrderChange::Accepted, order(OrderStatus::New, "0", 2), None, None) });
+    assert_eq!(bench.take(new()), Taken::Known(1));
+    bench.ledger.report(&of(), &order(OrderStatus::Canceled, "0", 5), &[], Manner::default()).unwrap();
+    assert_eq!(bench.events(), ["accepted", "canceled  reconciled"]);
+}
