@@ -156,8 +156,11 @@ impl Pass {
         Pass { seat, ledger, unexplained: HashMap::new(), gone: HashMap::new(), failing: BTreeSet::new(), turn: 0, counted_once: false }
     }
 
+    /// Orders that may still be filled, or of which an execution was lost.
     pub fn has_open_orders(&self) -> bool {
-        self.ledger.journal().open_orders(&self.seat.of.account, None).is_ok_and(|open| !open.is_empty())
+        let account = &self.seat.of.account;
+        let open = self.ledger.journal().open_orders(account, None).is_ok_and(|open| !open.is_empty());
+        open || self.ledger.with_gaps(account).is_ok_and(|gaps| !gaps.is_empty())
     }
 
     /// `whole`: everything since we last heard of the account, and the seat is counted anew. `dry`: nothing is kept or told.

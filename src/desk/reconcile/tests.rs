@@ -306,7 +306,9 @@ fn a_lost_execution_of_an_order_that_has_ended_is_found_however_old_the_order_is
     bench.hear(told(OrderChange::Fill, done.clone(), Some(fill("x-2", "v1", "6", NOW + 4)), Some("x-2")));
     bench.held().orders = vec![done];
     bench.held().fills = vec![fill("x-1", "v1", "4", NOW + 3), fill("x-2", "v1", "6", NOW + 4)];
+    assert!(bench.pass.has_open_orders());
     assert_eq!(bench.look(false, NOW + 20).repaired.len(), 1);
+    assert!(!bench.pass.has_open_orders());
     assert_eq!(bench.events(), ["v1 new", "v1 fill 6", "v1 partial_fill 4"]);
     assert_eq!(bench.look(false, NOW + 40).checked, 0);
 }
