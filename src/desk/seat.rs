@@ -17,11 +17,7 @@ use super::sights::Sights;
 use crate::events::{AccountRef, Event, OrderKey, OrderUpdate};
 use crate::exchanges::{Broker, BrokerError, Cached};
 use crate::journal::Execution;
-<<<<<<< HEAD
-use crate::model::{ExchangeName, Fill, MarketSession, Modification, Order, OrderRequest, Symbol, Timestamp, VenueOrderId};
-=======
-use crate::model::{AccountInfo, ClientOrderId, ExchangeName, Fill, MarketSession, Modification, Order, OrderRequest, Symbol, Timestamp, VenueOrderId};
->>>>>>> e575b67 (Count what comes late, what the venue does not say and what it takes back)
+use crate::model::{ClientOrderId, ExchangeName, Fill, MarketSession, Modification, Order, OrderRequest, Symbol, Timestamp, VenueOrderId};
 use crate::risk::{Approved, Denial, Gate, Holdings, Sight};
 use crate::runtime::{StopToken, Waited};
 
@@ -102,12 +98,8 @@ pub struct Guarded {
 impl Seat {
     pub fn new(broker: Arc<dyn Broker>, role: Role, gate: Gate) -> Seat {
         let of = broker.of();
-<<<<<<< HEAD
-        let guarded = Mutex::new(Guarded { gate, positions: HashMap::new(), open: HashMap::new() });
-        let Role { account_name, prices, session_of, sights, untyped_is_limit, takes_orders } = role;
-=======
         let guarded = Mutex::new(Guarded { gate, positions: HashMap::new(), open: HashMap::new(), observed: 0 });
->>>>>>> e575b67 (Count what comes late, what the venue does not say and what it takes back)
+        let Role { account_name, prices, session_of, sights, untyped_is_limit, takes_orders } = role;
         Seat {
             broker,
             of,

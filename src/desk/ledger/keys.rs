@@ -3,14 +3,8 @@
 //! | key | of what |
 //! |---|---|
 //! | `x:` | an execution id of the venue |
-<<<<<<< HEAD
-//! | `c:` | what an order had filled in all after an execution that the venue told |
-//! | `rc:` | the same after one that a report showed |
-//! | `s:` | a step without an execution id: order, event, filled, time |
-=======
 //! | `rc:` | what an order had filled in all after an execution that a report showed |
-//! | `s:` | a step without an execution id: order, event, state, filled, time |
->>>>>>> 61fbabb (Match executions by what they come to, and the nearest in time first)
+//! | `s:` | a step without an execution id: order, event, filled, time |
 //! | `t:` | a step that a report showed |
 //! | `r:` | the same: the venue's own word for it may still come, once |
 //! | `e:` | what was reckoned |

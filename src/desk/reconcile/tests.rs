@@ -7,6 +7,7 @@ use parking_lot::Mutex;
 use rust_decimal::Decimal;
 
 use super::*;
+use crate::desk::seat::Role;
 use crate::desk::sights::Sights;
 use crate::events::{AccountRef, OrderKey, OrderUpdate, Source};
 use crate::exchanges::{Broker, BrokerError, BrokerMetrics, CancelOutcome, Capabilities};
@@ -172,7 +173,18 @@ fn bench_with(fills: bool) -> Bench {
     let gate = Gate::new(Limits::default(), std::collections::BTreeMap::new()).for_account(of());
     let session = Box::new(|_: &Symbol, _| MarketSession::Regular);
     let broker: Arc<dyn Broker> = Arc::clone(&venue) as _;
-    let seat = Arc::new(Seat::new(broker, "paper".into(), "alpaca".parse().unwrap(), session, Arc::new(Sights::default()), false, true, gate));
+    let seat = Arc::new(Seat::new(
+        broker,
+        Role {
+            account_name: "paper".into(),
+            prices: "alpaca".parse().unwrap(),
+            session_of: session,
+            sights: Arc::new(Sights::default()),
+            untyped_is_limit: false,
+            takes_orders: true,
+        },
+        gate,
+    ));
     let pass = Pass::new(Arc::clone(&seat), Arc::clone(&ledger));
     Bench { venue, ledger, seat, pass, began: Instant::now(), _folder: folder }
 }
