@@ -15,6 +15,7 @@ use super::halts::HaltFile;
 use super::ledger::Ledger;
 use super::placing::Wanted;
 use super::seat::Seat;
+use super::workers::client_order_id;
 use crate::contract::{BadCommand, DeskCommand, OrderSetting, Wish, write_order};
 use crate::events::{Command, MarketDataEvent, OrderKey};
 use crate::model::{ExchangeName, Order, OrderRequest, Position, Quantity, Side, Size, Symbol, Timestamp};
@@ -78,6 +79,32 @@ impl Desk {
     pub fn refuse(&self, bad: &BadCommand) -> Answer {
         let action = bad.action.as_deref().unwrap_or("unknown");
         Answer { client_order_id: bad.client_order_id.clone(), advice: Some("fix_request"), ..Answer::denied(action, &bad.reason) }
+    }
+
+    /// How often an entry that was handed out before has been begun, this time included.
+    pub fn begin_again(&self, entry: &str) -> u64 {
+        // Without a journal nothing is carried out either.
+        self.ledger.journal().try_again(entry, (self.clock)()).unwrap_or(1)
+    }
+
+    pub fn ended(&self, entry: &str) {
+        if let Err(error) = self.ledger.journal().tried(entry) {
+            log::warn!("entry {entry} may be taken for one that ends the broker: {error}");
+        }
+    }
+
+    /// Answers a command that is not tried any more. What its tries did is not known here, so the sender is told to look.
+    pub fn give_up(&self, command: &DeskCommand, entry: &str, reason: &str) -> Answer {
+        let name = client_order_id(command).map(ToString::to_string);
+        let answer = Answer { client_order_id: name, advice: Some("look_up"), ..Answer::denied(command.action, reason) };
+        match self.seat(command.exchange.as_ref(), command.account.as_deref()) {
+            Ok(seat) => {
+                let now = (self.clock)();
+                let asked = Asked { action: command.action, seat, entry, again: true, taken: now, expires_at: None, untyped: false, now };
+                self.told(&asked, answer, "desk")
+            }
+            Err(_) => answer,
+        }
     }
 
     /// Carries out one command. `entry` is what brought it, `taken` when it was sent, `again` whether it was handed out before.

@@ -13,7 +13,7 @@ use crate::events::{Event, EventBus, OrderUpdate, Subscription, Topics};
 use crate::journal::JournalError;
 use crate::model::OrderChange;
 use crate::observe::Heartbeat;
-use crate::runtime::{StopToken, Waited};
+use crate::runtime::{StopToken, Waited, crash};
 
 /// Facts that may wait here; beyond it the bus waits, then cuts us off.
 const ROOM: usize = 65_536;
@@ -86,7 +86,9 @@ impl Pump {
         if updates.is_empty() {
             return;
         }
+        crash::point("U3-heard");
         let Some(taken) = self.keep(|| self.ledger.take(updates)) else { return };
+        crash::point("U4-journaled");
         for (update, taken) in updates.iter().zip(taken) {
             let Some(seat) = self.seats.iter().find(|seat| seat.of == update.of) else { continue };
             match taken {

@@ -292,8 +292,8 @@ fn what_the_broker_cannot_do_never_reaches_it() {
 }
 
 #[test]
-fn an_order_is_not_placed_when_the_account_cannot_be_read() {
-    let table = table(Limits::default(), |_| ());
+fn an_order_is_not_placed_when_a_limit_needs_an_account_that_cannot_be_read() {
+    let table = table(Limits { max_daily_loss: Some(1_000.into()), ..Limits::default() }, |_| ());
     table.fail("account", BrokerError::Unavailable { broker: "paper".to_owned(), cause: "503".to_owned() });
     let answer = table.rest("bot-1", 1);
     assert_eq!((answer["result"].as_str(), answer["advice"].as_str()), (Some("denied"), Some("retry")));

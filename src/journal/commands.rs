@@ -107,6 +107,21 @@ impl Step<'_> {
 }
 
 impl Journal {
+    /// Another try of an entry that was handed out before; how many there have been with it. One that ends the process is
+    /// known by that it never comes to [`Journal::tried`].
+    pub fn try_again(&self, entry: &str, now: Timestamp) -> Result<u64, JournalError> {
+        self.write(|step| {
+            let count = "INSERT INTO tries VALUES (?1, 1, ?2) ON CONFLICT DO UPDATE SET count = count + 1 RETURNING count";
+            let counted = || step.all.prepare_cached(count)?.query_row(params![entry, now.nanos()], |row| row.get::<_, i64>(0));
+            Ok(step.of(counted())?.unsigned_abs())
+        })
+    }
+
+    /// The entry was dealt with.
+    pub fn tried(&self, entry: &str) -> Result<(), JournalError> {
+        self.write(|step| step.of(step.all.prepare_cached("DELETE FROM tries WHERE entry = ?").and_then(|mut over| over.execute([entry]))).map(drop))
+    }
+
     pub fn command(&self, account: &AccountId, name: &str) -> Result<Option<CommandRecord>, JournalError> {
         self.read(|db| find(db, account, name))
     }

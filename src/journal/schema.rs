@@ -13,8 +13,7 @@ use crate::model::Timestamp;
 const APPLICATION: i64 = 0x6a72_6e6c;
 
 /// Step `n` makes schema `n + 1`.
-const STEPS: [&str; 2] = [
-    "
+const STEPS: [&str; 1] = ["
     CREATE TABLE journal (id TEXT NOT NULL, made INTEGER NOT NULL) STRICT;
     CREATE TABLE streams (
         account  TEXT NOT NULL PRIMARY KEY,
@@ -117,11 +116,13 @@ const STEPS: [&str; 2] = [
         what     TEXT NOT NULL
     ) STRICT;
     CREATE INDEX timeline_of_orders ON timeline (name, seq);
-",
-    "
     CREATE TABLE compared (account TEXT NOT NULL PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-",
-];
+    CREATE TABLE tries (entry TEXT NOT NULL PRIMARY KEY, count INTEGER NOT NULL, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE INDEX old_updates ON updates (at);
+    CREATE INDEX old_moments ON timeline (at);
+    CREATE INDEX old_orders ON orders (heard) WHERE open = 0;
+    CREATE INDEX old_commands ON commands (received) WHERE state = 'answered';
+"];
 
 /// Makes the tables of today out of whatever stands there, all of it or nothing.
 pub(super) fn migrate(db: &mut Connection, path: &Path, now: Timestamp) -> Result<(), JournalError> {

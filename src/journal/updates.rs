@@ -201,6 +201,7 @@ impl Journal {
                     "DELETE FROM updates WHERE (account, n) IN (SELECT account, n FROM updates WHERE at < ?1 LIMIT ?2)",
                     "DELETE FROM orders WHERE (account, id) IN (SELECT account, id FROM orders WHERE open = 0 AND heard < ?1 LIMIT ?2)",
                     "DELETE FROM commands WHERE (account, name) IN (SELECT account, name FROM commands WHERE state = 'answered' AND received < ?1 LIMIT ?2)",
+                    "DELETE FROM tries WHERE entry IN (SELECT entry FROM tries WHERE at < ?1 LIMIT ?2)",
                     "DELETE FROM timeline WHERE seq IN (SELECT seq FROM timeline WHERE at < ?1 LIMIT ?2)",
                 ] {
                     gone = gone.max(step.all.prepare_cached(sql)?.execute((before, some))?);

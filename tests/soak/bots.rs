@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use alpaca_broker::model::Timestamp;
+use alpaca_broker::runtime::wall_now;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -108,9 +110,16 @@ impl Speaker {
     }
 }
 
+/// Long after the end of the test: what a broker is killed over is no reason to give an order up.
+const GOOD_FOR_MS: i64 = 3_600_000;
+
 /// A market order of one unit.
 pub fn market(id: &str, symbol: &str, side: &str) -> Value {
-    json!({"action": "place", "exchange": "alpaca", "client_order_id": id, "symbol": symbol, "side": side, "type": "market", "qty": "1", "time_in_force": "day"})
+    let expires_at = Timestamp::from_nanos((wall_now().millis() + GOOD_FOR_MS) * 1_000_000).to_string();
+    json!({
+        "action": "place", "exchange": "alpaca", "client_order_id": id, "symbol": symbol, "side": side, "type": "market", "qty": "1",
+        "time_in_force": "day", "expires_at": expires_at,
+    })
 }
 
 /// Buys and sells by turns through the broker; every fourth order rests and is cancelled. Returns the names of its orders.

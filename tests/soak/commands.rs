@@ -11,7 +11,7 @@ use crate::report::{in_words, line, parameter, say, seed};
 use crate::stage::{Cursor, Stage};
 
 /// Where the broker dies: on the way of a command, and on the way of what the exchange says of it.
-const POINTS: [&str; 9] = ["C1-received", "C2-journaled", "C3-submitting", "C4-sent", "C5-answered", "C6-replied", "U3-heard", "U4-journaled", "U6-appended"];
+const POINTS: [&str; 8] = ["C1-received", "C3-submitting", "C4-sent", "C5-answered", "C6-replied", "U3-heard", "U4-journaled", "U6-appended"];
 /// Deliveries of one command at most.
 const DELIVERIES: u64 = 5;
 /// Commands under way at once.

@@ -73,7 +73,7 @@ fn bot_behind(reply_to: &str) -> Option<&str> {
 }
 
 /// The client order id that the command names.
-pub(super) fn client_order_id(command: &DeskCommand) -> Option<&ClientOrderId> {
+pub(in crate::desk) fn client_order_id(command: &DeskCommand) -> Option<&ClientOrderId> {
     match &command.wish {
         Wish::Order(Command::Place(request)) => Some(&request.client_order_id),
         Wish::Order(Command::ClosePosition { client_order_id: id, .. })

@@ -25,7 +25,8 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 
 use self::backlog::{Backlog, Room};
-use self::lane::{Lane, client_order_id, lane_of};
+pub(super) use self::lane::client_order_id;
+use self::lane::{Lane, lane_of};
 use super::answer::{Answer, Verdict};
 use super::desk::Desk;
 use crate::contract::channel::REPLIES;
@@ -45,8 +46,8 @@ const ANSWER_WITHIN: Duration = Duration::from_millis(200);
 const TOO_MANY: &str = "too many of your commands are waiting";
 /// When a sender that was denied for want of room may try again.
 const TRY_AGAIN_MS: u64 = 1_000;
-/// A command that was handed out more often and never answered is not carried out: each time may have ended the process.
-const HANDED_OUT_AT_MOST: u32 = 3;
+/// A command during which the process ended so often is not carried out any more: it may be what ends it.
+const TRIES: u64 = 3;
 
 #[derive(Debug, Default)]
 pub struct DeskStats {
@@ -77,6 +78,11 @@ trait Serve: Send + Sync + 'static {
     /// `None`: not answered and not acknowledged, for the process stops.
     fn handle(&self, command: DeskCommand, entry: &str, taken: Timestamp, again: bool) -> Option<Answer>;
     fn refuse(&self, bad: &BadCommand) -> Answer;
+    /// How often an entry that was handed out before has been begun, this time included.
+    fn begin_again(&self, entry: &str) -> u64;
+    fn ended(&self, entry: &str);
+    /// Answers an entry that is not tried any more.
+    fn give_up(&self, command: &DeskCommand, entry: &str, reason: &str) -> Answer;
 }
 
 impl Serve for Desk {
@@ -86,6 +92,18 @@ impl Serve for Desk {
 
     fn refuse(&self, bad: &BadCommand) -> Answer {
         Desk::refuse(self, bad)
+    }
+
+    fn begin_again(&self, entry: &str) -> u64 {
+        Desk::begin_again(self, entry)
+    }
+
+    fn ended(&self, entry: &str) {
+        Desk::ended(self, entry);
+    }
+
+    fn give_up(&self, command: &DeskCommand, entry: &str, reason: &str) -> Answer {
+        Desk::give_up(self, command, entry, reason)
     }
 }
 
@@ -140,7 +158,12 @@ struct Job {
 }
 
 enum Work {
-    Carry { command: Box<DeskCommand>, taken: Timestamp, again: bool },
+    Carry {
+        command: Box<DeskCommand>,
+        taken: Timestamp,
+        /// What it was read from, when it was handed out before.
+        again: Option<Vec<u8>>,
+    },
     Say(Box<Answer>),
 }
 
@@ -164,20 +187,40 @@ impl<S: Serve> Worker<S> {
                 return;
             }
             let started = Instant::now();
-            let answer = match job.work {
-                Work::Carry { command, taken, again } => self.desk.handle(*command, &job.done.id.to_string(), taken, again),
-                Work::Say(answer) => Some(*answer),
+            let (answer, done) = match job.work {
+                Work::Carry { command, taken, again: None } => (self.desk.handle(*command, &job.done.id.to_string(), taken, false), job.done),
+                Work::Carry { command, taken, again: Some(payload) } => self.carry_again(*command, taken, job.done, payload),
+                Work::Say(answer) => (Some(*answer), job.done),
             };
             let Some(answer) = answer else { return };
             self.out.answer(&answer, job.reply_to, ANSWER_WITHIN);
             crash::point("C6-replied");
             // Acknowledged only now: a crash before this line brings the entry again.
-            let _ = self.out.done.send(job.done);
+            let _ = self.out.done.send(done);
             self.out.stats.handling.observe(started.elapsed());
             if self.finish.send((self.lane, bot)).is_err() {
                 return;
             }
         }
+    }
+}
+
+impl<S: Serve> Worker<S> {
+    /// A command that an earlier life was given: one that was in hand each time that the process ended is not tried for ever.
+    fn carry_again(&self, command: DeskCommand, taken: Timestamp, done: Done, payload: Vec<u8>) -> (Option<Answer>, Done) {
+        let entry = done.id.to_string();
+        let tries = self.desk.begin_again(&entry);
+        if tries <= TRIES {
+            let answer = self.desk.handle(command, &entry, taken, true);
+            self.desk.ended(&entry);
+            return (answer, done);
+        }
+        self.out.stats.poisonous.add(1);
+        let reason = format!("the broker ended {TRIES} times while it carried this out; it is not tried again");
+        log::error!("entry {entry}: {reason}");
+        let answer = self.desk.give_up(&command, &entry, &reason);
+        self.desk.ended(&entry);
+        (Some(answer), buried(done.id, reason, payload))
     }
 }
 
@@ -262,7 +305,7 @@ impl<S: Serve> Dispatcher<S> {
     }
 
     fn dispatch(&mut self, entry: Entry) {
-        let Entry { id, payload, taken, again, deliveries } = entry;
+        let Entry { id, payload, taken, again, .. } = entry;
         let payload = payload.unwrap_or_default();
         let command = match parse_command(&payload) {
             Ok(command) => command,
@@ -272,13 +315,6 @@ impl<S: Serve> Dispatcher<S> {
                 return self.refuse(buried(id, bad.reason, payload), bad.reply_to, answer);
             }
         };
-        if deliveries > HANDED_OUT_AT_MOST {
-            self.out.stats.poisonous.add(1);
-            let reason = format!("handed out {} times and never answered; it may be what makes the broker fail", deliveries - 1);
-            log::error!("entry {id} is not tried again: {reason}");
-            let answer = poisonous(&command, &reason);
-            return self.refuse(buried(id, reason, payload), command.reply_to, answer);
-        }
         let (lane, bot) = lane_of(&command);
         let pool = &mut self.pools[lane as usize];
         if !again && !pool.backlog.has_room(&bot) {
@@ -286,7 +322,7 @@ impl<S: Serve> Dispatcher<S> {
             return self.refuse(id.into(), command.reply_to, answer);
         }
         let (bot, reply_to) = (bot.into_owned(), command.reply_to.clone());
-        pool.backlog.put(&bot, Job { done: id.into(), reply_to, work: Work::Carry { command: Box::new(command), taken, again } });
+        pool.backlog.put(&bot, Job { done: id.into(), reply_to, work: Work::Carry { command: Box::new(command), taken, again: again.then_some(payload) } });
         pool.give();
     }
 
@@ -306,12 +342,6 @@ impl<S: Serve> Dispatcher<S> {
 
 fn buried(id: EntryId, reason: String, payload: Vec<u8>) -> Done {
     Done { id, bury: Some(Burial { reason, payload }) }
-}
-
-/// What an earlier try did is not known here, so the sender is told to look it up.
-fn poisonous(command: &DeskCommand, reason: &str) -> Answer {
-    let client_order_id = client_order_id(command).map(ToString::to_string);
-    Answer { client_order_id, advice: Some("look_up"), ..Answer::denied(command.action, reason) }
 }
 
 fn too_many(command: &DeskCommand) -> Answer {

@@ -15,6 +15,8 @@ struct Stub {
     begun: Sender<String>,
     let_go: Receiver<()>,
     finished: Mutex<Vec<String>>,
+    /// How often anything was begun again.
+    tries: std::sync::atomic::AtomicU64,
 }
 
 fn label(command: &DeskCommand) -> String {
@@ -37,6 +39,17 @@ impl Serve for Stub {
     fn refuse(&self, bad: &BadCommand) -> Answer {
         Answer::denied("unknown", &bad.reason)
     }
+
+    fn begin_again(&self, _: &str) -> u64 {
+        self.tries.fetch_add(1, std::sync::atomic::Ordering::Relaxed) + 1
+    }
+
+    fn ended(&self, _: &str) {}
+
+    fn give_up(&self, command: &DeskCommand, _: &str, reason: &str) -> Answer {
+        let client_order_id = client_order_id(command).map(ToString::to_string);
+        Answer { client_order_id, advice: Some("look_up"), ..Answer::denied(command.action, reason) }
+    }
 }
 
 struct Table {
@@ -58,7 +71,7 @@ fn table(answers: usize) -> Table {
     let (entries, inbox) = bounded(4_096);
     let (control, answers) = bounded(answers);
     let (tell, done) = bounded(4_096);
-    let stub = Arc::new(Stub { begun: begin, let_go: wait, finished: Mutex::default() });
+    let stub = Arc::new(Stub { begun: begin, let_go: wait, finished: Mutex::default(), tries: std::sync::atomic::AtomicU64::new(0) });
     let stats = Arc::<DeskStats>::default();
     let out = Outgoing { control, done: tell, stats: Arc::clone(&stats) };
     let (stop, threads) = (Stop::new().unwrap(), Threads::new(bounded(64).0));
@@ -247,14 +260,14 @@ fn what_cannot_be_read_is_refused_and_acknowledged() {
 #[test]
 fn what_a_worker_was_given_at_the_stop_is_not_begun() {
     let (begin, begun) = bounded(1);
-    let stub = Arc::new(Stub { begun: begin, let_go: bounded(0).1, finished: Mutex::default() });
+    let stub = Arc::new(Stub { begun: begin, let_go: bounded(0).1, finished: Mutex::default(), tries: std::sync::atomic::AtomicU64::new(0) });
     let ((control, _answers), (tell, done), (finish, _finished)) = (bounded(1), bounded(1), bounded(1));
     let (give, jobs) = bounded::<Given>(1);
     let stop = Stop::new().unwrap();
     let out = Outgoing { control, done: tell, stats: Arc::default() };
     let worker = Worker { desk: stub, jobs, out, token: stop.token(), finish, lane: Lane::Orders };
     let command = parse_command(format!("{{{}}}", place("b-1", "AAPL")).as_bytes()).unwrap();
-    let work = Work::Carry { command: Box::new(command), taken: wall_now(), again: false };
+    let work = Work::Carry { command: Box::new(command), taken: wall_now(), again: None };
     give.send(("b".into(), Job { done: "1-0".parse::<EntryId>().unwrap().into(), reply_to: None, work })).unwrap();
     stop.stop(StopKind::Shutdown);
     worker.run();
@@ -262,14 +275,15 @@ fn what_a_worker_was_given_at_the_stop_is_not_begun() {
 }
 
 #[test]
-fn what_was_handed_out_again_and_again_is_denied_and_buried_and_never_carried_out() {
+fn what_was_begun_again_and_again_is_denied_and_buried_and_never_carried_out() {
     let table = table(4_096);
-    let tried = table.send_for_the(HANDED_OUT_AT_MOST, &place("b-1", "AAPL"));
+    let tried = table.send_for_the(2, &place("b-1", "AAPL"));
     assert_eq!((table.begins(), table.ends()), ("place b-1".to_owned(), tried.into()));
-    let poison = table.send_for_the(HANDED_OUT_AT_MOST + 1, &format!(r#"{},"reply_to":"me""#, place("b-2", "AAPL")));
+    table.stub.tries.store(TRIES, std::sync::atomic::Ordering::Relaxed);
+    let poison = table.send_for_the(9, &format!(r#"{},"reply_to":"me""#, place("b-2", "AAPL")));
     let done = table.ends();
     let burial = done.bury.unwrap();
-    assert_eq!((done.id, burial.reason.as_str()), (poison, "handed out 3 times and never answered; it may be what makes the broker fail"));
+    assert_eq!((done.id, burial.reason.as_str()), (poison, "the broker ended 3 times while it carried this out; it is not tried again"));
     assert!(String::from_utf8(burial.payload).unwrap().contains("b-2"));
     let (channel, answer) = table.answer();
     assert_eq!((channel.as_str(), &answer["result"], &answer["reason"]), ("me", &"denied".into(), &burial.reason.into()));

@@ -15,7 +15,7 @@ use crate::contract::get_ticker_channel;
 use crate::journal::JournalError;
 use crate::model::{AccountId, Symbol};
 use crate::redis::{Appended, Foreign, Hush, Messages, Next, StreamWriter, Undone, held_back};
-use crate::runtime::wall_now;
+use crate::runtime::{crash, wall_now};
 
 /// Updates of one stream before the next has its turn, and how long they may take when Redis is slow.
 const TURN: usize = 256;
@@ -358,6 +358,7 @@ impl Work {
                 if answer != Ok(Appended::Done) {
                     return Ok(true);
                 }
+                crash::point("U6-appended");
                 if stream.bot.is_none() {
                     self.of.stats.appended.add(1);
                 }
