@@ -109,13 +109,17 @@ fn refusal(shared: &Shared, target: &Target<'_>) -> Option<Reply> {
     hub.faults.until(Fault::Rest503, target, now).map(|_| Reply::Answer(Response::error(503), Vec::new()))
 }
 
+/// What a key without a limit is told.
+const NO_LIMIT: u32 = 1_000_000;
+
 /// Counts the request against the limit of its key.
 fn count(shared: &Shared, key: &SimKey, host: Host) -> (Headers, bool) {
     let (limit, who) = match host {
         Host::Trading => (key.trading_per_minute, &key.account_id),
         Host::Data => (key.data_per_minute, &key.key_id),
     };
-    let Some(limit) = limit else { return (Vec::new(), true) };
+    // A client that is told nothing has to assume the limits of the venue.
+    let Some(limit) = limit else { return (limit_headers(NO_LIMIT, NO_LIMIT, shared.now().seconds() + 60), true) };
     let left = shared.limiter.lock().count(who, host, limit, shared.now());
     (limit_headers(left.limit, left.remaining, left.reset), left.granted)
 }

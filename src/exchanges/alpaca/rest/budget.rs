@@ -9,7 +9,7 @@ use super::Urgency;
 /// What the venue grants to an ordinary account.
 const USUAL: u32 = 200;
 const WINDOW: Duration = Duration::from_secs(60);
-/// Sweeps of a window, however much is left.
+/// Sweeps of a window, however much is left: three tenths of the limit, and so many where that is small.
 const SWEEPS: u32 = 60;
 /// Two reset times that differ by less are those of one window, told with other roundings.
 const SAME_WINDOW: Duration = Duration::from_secs(2);
@@ -54,7 +54,7 @@ impl Budget {
             Urgency::Sweep => Some(self.limit / 3),
         };
         let is_sweep = urgency == Urgency::Sweep;
-        if reserve.is_some_and(|reserve| self.left <= reserve) || is_sweep && self.sweeps >= SWEEPS {
+        if reserve.is_some_and(|reserve| self.left <= reserve) || is_sweep && self.sweeps >= SWEEPS.max(self.limit / 10 * 3) {
             return Err(self.resets_at.saturating_duration_since(now));
         }
         self.left = self.left.saturating_sub(1);
