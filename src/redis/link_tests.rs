@@ -122,7 +122,8 @@ fn a_mute_server_is_given_up_in_time_and_a_stop_ends_the_wait() {
     let place = at(listener.local_addr().unwrap().port());
     let began = Instant::now();
     assert!(matches!(connect(settings(place.clone())).unwrap_err(), RedisError::Silent { .. }));
-    assert!(began.elapsed() < LOGIN_WITHIN + Duration::from_millis(500), "{:?}", began.elapsed());
+    // Room for a machine that builds beside the test.
+    assert!(began.elapsed() < LOGIN_WITHIN + Duration::from_secs(2), "{:?}", began.elapsed());
     let stop = Stop::new().unwrap();
     let token = stop.token();
     let dialling = std::thread::spawn(move || Connector::new(Arc::new(settings(place)), "test").connect(&token));

@@ -287,7 +287,8 @@ def check_old_bot(url, peer):
     bot = subprocess.Popen([sys.executable, "-c", OLD_BOT], env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         until_true(lambda: len(peer.redis.pubsub_channels("*:A*") + peer.redis.pubsub_channels("order:acc-1")) == 2, "the old bot listens")
-        expect({"action": "register", "symbols": ["AAPL"], "account_id": "acc-1"} in peer.registrations, "the old bot did not register")
+        wanted = {"action": "register", "symbols": ["AAPL"], "account_id": "acc-1"}
+        until_true(lambda: wanted in peer.registrations, "the old bot registers")
         peer.redis.publish("price:AAPL", '{"type":"price_update","symbol":"AAPL","price":150.25,"timestamp":1628107200}')
         expect(bot.stdout.readline() == "price AAPL 150.25\n", "odd price")
         # A message that its handler cannot take ends nothing, nor does a cut connection.
