@@ -1,6 +1,7 @@
 //! The tables, and how an older file becomes one of today.
 //!
-//! Decimals are text, times are nanoseconds since 1970. A step that has been released is never edited: a new one is added.
+//! Decimals are text, times are nanoseconds since 1970. Tables with long texts keep a row number: without one a row of more
+//! than a quarter of a page spills over into a page of its own. A step that has been released is never edited: a new one is added.
 
 use std::path::Path;
 
@@ -41,7 +42,7 @@ const STEPS: [&str; 1] = ["
         entry    TEXT NOT NULL,
         typed    TEXT,
         PRIMARY KEY (account, n)
-    ) STRICT, WITHOUT ROWID;
+    ) STRICT;
     CREATE INDEX updates_of_bots ON updates (account, bot, bot_n) WHERE bot IS NOT NULL;
     CREATE INDEX updates_of_orders ON updates (client_order_id);
     CREATE TABLE keys (
@@ -71,7 +72,7 @@ const STEPS: [&str; 1] = ["
         ours     INTEGER NOT NULL,
         text     TEXT NOT NULL,
         PRIMARY KEY (account, id)
-    ) STRICT, WITHOUT ROWID;
+    ) STRICT;
     CREATE INDEX orders_by_name ON orders (account, client_order_id);
     CREATE INDEX open_orders ON orders (account, submitted) WHERE open = 1;
     CREATE TABLE executions (
@@ -106,7 +107,7 @@ const STEPS: [&str; 1] = ["
         sent     INTEGER NOT NULL,
         cancel_wanted INTEGER NOT NULL,
         PRIMARY KEY (account, name)
-    ) STRICT, WITHOUT ROWID;
+    ) STRICT;
     CREATE INDEX unsettled_commands ON commands (account) WHERE state != 'answered';
     CREATE TABLE timeline (
         seq      INTEGER PRIMARY KEY,
