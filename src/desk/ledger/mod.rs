@@ -294,6 +294,14 @@ impl Ledger {
         })
     }
 
+    /// The same of several orders, all of them or none.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub fn report_all(&self, of: &AccountRef, asked: &[(&Order, &[Fill], Manner)]) -> Result<Vec<Reported>, JournalError> {
+        self.journal.write(|step| asked.iter().map(|(order, fills, manner)| self.compare(step, of, order, fills, *manner)).collect())
+    }
+
     /// What [`Ledger::report`] would take; nothing is.
     ///
     /// # Errors

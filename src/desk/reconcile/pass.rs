@@ -25,8 +25,10 @@ const ON_ITS_WAY: Duration = Duration::from_secs(2);
 const ACCOUNTED_WITHIN: Duration = Duration::from_secs(10);
 /// Executions asked for at once.
 const FILLS: usize = 100;
-/// Pages of executions in one look: what lies behind them is reckoned.
-const FILL_PAGES: usize = 20;
+/// Pages of executions in one look: the next one reads what lies behind them.
+const FILL_PAGES: usize = 500;
+/// Orders whose changes are kept in one go.
+const TOGETHER: usize = 64;
 /// Open orders that are asked for one by one rather than as a list.
 const ONE_BY_ONE: usize = 5;
 
@@ -135,6 +137,34 @@ fn back(from: Timestamp, by: Duration) -> Timestamp {
     Timestamp::from_nanos(from.nanos().saturating_sub(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX)))
 }
 
+/// Executions by order, and whether they were read to the end.
+#[derive(Debug)]
+struct Executions {
+    by_order: BTreeMap<VenueOrderId, Vec<Fill>>,
+    to_the_end: bool,
+}
+
+/// What each part of a look took: when one is slow, this says which.
+struct Lap {
+    began: Instant,
+    parts: Vec<(&'static str, Duration)>,
+}
+
+impl Lap {
+    fn new() -> Lap {
+        Lap { began: Instant::now(), parts: Vec::new() }
+    }
+
+    fn done(&mut self, part: &'static str) {
+        let now = Instant::now();
+        self.parts.push((part, now.saturating_duration_since(std::mem::replace(&mut self.began, now))));
+    }
+
+    fn told(&self) -> String {
+        self.parts.iter().map(|(part, took)| format!("{part} {} ms", took.as_millis())).collect::<Vec<_>>().join(", ")
+    }
+}
+
 /// Looks at one seat, and remembers what it could not explain.
 #[derive(Debug)]
 pub struct Pass {
@@ -175,30 +205,37 @@ impl Pass {
         let first = compared.is_none();
         let since = compared.map_or_else(|| back(now, FIRST_WINDOW), |until| back(until.min(now), MARGIN));
         let mut findings = Findings::default();
+        let mut lap = Lap::new();
         if whole && !dry {
             findings.replayed = self.replay(since, now)?;
         }
+        lap.done("replay");
         let local = journal.open_orders(account, None)?;
         let gaps: BTreeSet<String> = ledger.with_gaps(account)?.into_iter().collect();
         let sought = Sought { since, whole, dry, at };
         let orders = self.orders(sought, &local, &gaps, &mut findings)?;
         findings.checked = orders.len();
+        lap.done("orders");
         let mut changed = Vec::new();
         for order in orders {
             if self.differs(&order, gaps.contains(order.id.as_str()), whole, now)? {
                 changed.push(order);
             }
         }
+        lap.done("comparing");
         let fills = self.fills_for(&changed, &gaps)?;
-        for order in &changed {
-            let reported = self.report(order, fills.get(&order.id).map_or(&[], Vec::as_slice), first, dry, at)?;
-            findings.again_soon |= reported.unexplained;
-            findings.repaired.extend(reported.taken.iter().map(Repair::of));
+        lap.done("executions");
+        for some in changed.chunks(TOGETHER) {
+            for reported in self.report(some, &fills, first, dry, at)? {
+                findings.again_soon |= reported.unexplained;
+                findings.repaired.extend(reported.taken.iter().map(Repair::of));
+            }
         }
         if dry {
             findings.differ = self.positions_differ()?;
             return Ok(findings);
         }
+        lap.done("telling");
         self.ledger.wake();
         journal.has_compared(account, now)?;
         if whole || !findings.repaired.is_empty() {
@@ -208,6 +245,8 @@ impl Pass {
             self.seat.count(&self.ledger)?;
             self.counted_once = true;
         }
+        lap.done("counting");
+        log::debug!("account {}: {} orders looked at, {} not as known; {}", self.seat.account_name, findings.checked, changed.len(), lap.told());
         Ok(findings)
     }
 
@@ -271,7 +310,7 @@ impl Pass {
             return Ok(orders);
         }
         let (journal, account) = (self.ledger.journal(), &self.seat.of.account);
-        for fill in self.pages_of_fills(since)? {
+        for fill in self.pages_of_fills(since)?.0 {
             let known = journal.executions(account, None, Some(fill.order_id.as_str()))?;
             if !known.iter().any(|done| done.execution_id == fill.execution_id.as_str()) {
                 orders.insert(fill.order_id);
@@ -346,10 +385,10 @@ impl Pass {
     }
 
     /// Executions of the orders that are filled further than we know, by order.
-    fn fills_for(&self, changed: &[Order], gaps: &BTreeSet<String>) -> Result<BTreeMap<VenueOrderId, Vec<Fill>>, PassError> {
-        let mut by_order: BTreeMap<VenueOrderId, Vec<Fill>> = BTreeMap::new();
+    fn fills_for(&self, changed: &[Order], gaps: &BTreeSet<String>) -> Result<Executions, PassError> {
+        let mut found = Executions { by_order: BTreeMap::new(), to_the_end: true };
         if !self.seat.broker.capabilities().fills {
-            return Ok(by_order);
+            return Ok(found);
         }
         let (journal, account) = (self.ledger.journal(), &self.seat.of.account);
         let mut from: Option<Timestamp> = None;
@@ -362,41 +401,56 @@ impl Pass {
                 from = Some(from.map_or(start, |earliest| earliest.min(start)));
             }
         }
-        let Some(from) = from else { return Ok(by_order) };
+        let Some(from) = from else { return Ok(found) };
         let wanted: BTreeSet<&VenueOrderId> = changed.iter().map(|order| &order.id).collect();
-        for fill in self.pages_of_fills(back(from, MARGIN))?.into_iter().filter(|fill| wanted.contains(&fill.order_id)) {
-            by_order.entry(fill.order_id.clone()).or_default().push(fill);
+        let (fills, to_the_end) = self.pages_of_fills(back(from, MARGIN))?;
+        for fill in fills.into_iter().filter(|fill| wanted.contains(&fill.order_id)) {
+            found.by_order.entry(fill.order_id.clone()).or_default().push(fill);
         }
-        Ok(by_order)
+        Ok(Executions { to_the_end, ..found })
     }
 
-    fn pages_of_fills(&self, mut from: Timestamp) -> Result<Vec<Fill>, BrokerError> {
+    /// Executions from `from` on, and whether those are all: what the budget of requests leaves is taken.
+    fn pages_of_fills(&self, mut from: Timestamp) -> Result<(Vec<Fill>, bool), BrokerError> {
         let mut fills = Vec::new();
         for _ in 0..FILL_PAGES {
-            let page = self.seat.broker.fills(from, FILLS)?;
-            let Some(last) = page.last() else { break };
+            let page = match self.seat.broker.fills(from, FILLS) {
+                Err(BrokerError::RateLimited { .. }) if !fills.is_empty() => return Ok((fills, false)),
+                page => page?,
+            };
+            let Some(last) = page.last() else { return Ok((fills, true)) };
             let (at, short) = (last.at, page.len() < FILLS);
             fills.extend(page);
             if short || at <= from {
-                break;
+                return Ok((fills, true));
             }
             from = at;
         }
-        Ok(fills)
+        Ok((fills, false))
     }
 
-    fn report(&mut self, order: &Order, fills: &[Fill], first: bool, dry: bool, at: Instant) -> Result<Reported, JournalError> {
-        let patience = if self.seat.broker.capabilities().fills { ACCOUNTED_WITHIN } else { Duration::ZERO };
-        let waited = self.unexplained.get(&order.id).is_some_and(|since| at.saturating_duration_since(*since) >= patience);
-        let manner = Manner::quiet(first).estimating(waited || patience.is_zero());
+    /// Some orders in one go, each with its executions.
+    fn report(&mut self, orders: &[Order], fills: &Executions, first: bool, dry: bool, at: Instant) -> Result<Vec<Reported>, JournalError> {
+        let accounted = self.seat.broker.capabilities().fills;
+        let asked: Vec<(&Order, &[Fill], Manner)> = orders
+            .iter()
+            .map(|order| {
+                let waited = self.unexplained.get(&order.id).is_some_and(|since| at.saturating_duration_since(*since) >= ACCOUNTED_WITHIN);
+                // What was not read to the end may still account for it.
+                let manner = Manner::quiet(first).estimating(!accounted || waited && fills.to_the_end);
+                (order, fills.by_order.get(&order.id).map_or(&[][..], Vec::as_slice), manner)
+            })
+            .collect();
         if dry {
-            return self.ledger.would_report(&self.seat.of, order, fills, manner);
+            return asked.into_iter().map(|(order, fills, manner)| self.ledger.would_report(&self.seat.of, order, fills, manner)).collect();
         }
-        let reported = self.ledger.report(&self.seat.of, order, fills, manner)?;
-        if reported.unexplained {
-            self.unexplained.entry(order.id.clone()).or_insert(at);
-        } else {
-            self.unexplained.remove(&order.id);
+        let reported = self.ledger.report_all(&self.seat.of, &asked)?;
+        for (order, reported) in orders.iter().zip(&reported) {
+            if reported.unexplained {
+                self.unexplained.entry(order.id.clone()).or_insert(at);
+            } else {
+                self.unexplained.remove(&order.id);
+            }
         }
         Ok(reported)
     }
