@@ -1,5 +1,7 @@
 # docker build -t alpaca-broker .
-# docker run -d --name alpaca-broker --env-file ./configs/.env --network host alpaca-broker
+# docker run -d --name alpaca-broker --env-file ./configs/.env --network host -v alpaca-broker:/data alpaca-broker
+#
+# /data holds the journal, the paper accounts and the halts. Without a volume of that name a new container begins a new journal.
 
 # Both stages are Debian 12, so that the binary finds the C library it was linked with.
 FROM rust:1.95-slim-bookworm AS build

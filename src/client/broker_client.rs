@@ -11,11 +11,10 @@ use serde_json::{Map, Value};
 use super::command::{Answer, Asked, Verdict, modify_fields, place_fields};
 use super::cursor::{Cursor, StreamId};
 use super::updates::OrderUpdates;
-use crate::contract::channel::{ORDERS, STATUS};
+use crate::contract::channel::{ORDERS, STATUS, order_updates};
 use crate::contract::{ANONYMOUS_BOT, BotName};
 use crate::model::{ClientOrderId, Modification, OrderRequest, Symbol};
 
-const STREAM_PREFIX: &str = "broker:order_updates:";
 const DIAL_WITHIN: Duration = Duration::from_secs(5);
 /// One answer of Redis.
 const REPLY_WITHIN: Duration = Duration::from_secs(10);
@@ -208,7 +207,7 @@ impl BrokerClient {
         let mut known: Vec<String> = status.brokers.into_iter().filter(fits).map(|seat| seat.account_id).collect();
         known.dedup();
         match known.as_slice() {
-            [id] => Ok(format!("{STREAM_PREFIX}{id}")),
+            [id] => Ok(order_updates(id)),
             several => Err(ClientError::Account { account: self.account.clone(), found: several.len() }),
         }
     }

@@ -177,18 +177,6 @@ impl Journal {
         })
     }
 
-    /// The first number that is not older than `since`: what lies below may be forgotten. `None` when all are older.
-    pub fn first_since(&self, account: &AccountId, since: Timestamp) -> Result<Option<u64>, JournalError> {
-        self.read(|db| {
-            // Numbers and times rise together: the newest of the old ones is found from the end of the old.
-            let old = "SELECT max(n) FROM updates WHERE account = ? AND at < ?";
-            let newest_old: Option<i64> = db.prepare_cached(old)?.query_row(params![account.as_str(), since.nanos()], |row| row.get(0))?;
-            let next = "SELECT min(n) FROM updates WHERE account = ? AND n > ?";
-            db.prepare_cached(next)?.query_row(params![account.as_str(), newest_old.unwrap_or(0)], |row| row.get::<_, Option<i64>>(0))
-        })
-        .map(|n| n.map(i64::unsigned_abs))
-    }
-
     /// Forgets updates, ended orders, settled commands and their timeline from before `before`, some at a time; says whether
     /// there is more.
     pub fn prune(&self, before: Timestamp, some: usize) -> Result<bool, JournalError> {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::path::Path;
 
+use alpaca_broker::exchanges::alpaca::AlpacaBroker;
 use alpaca_broker::exchanges::paper::broker::PaperSettings;
 use alpaca_broker::exchanges::{Capabilities, capability_table};
 
@@ -15,7 +16,7 @@ const WRITE: &str = "WRITE_README";
 fn brokers() -> Vec<Capabilities> {
     let mut paper = PaperSettings::new("paper".parse().unwrap(), "any".parse().unwrap(), "paper.db".into());
     (paper.shorting, paper.extended_hours) = (true, true);
-    vec![paper.capabilities()]
+    vec![paper.capabilities(), AlpacaBroker::supports(true)]
 }
 
 #[test]

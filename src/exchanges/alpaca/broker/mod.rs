@@ -83,7 +83,7 @@ impl AlpacaBroker {
         AlpacaBroker {
             of: AccountRef { broker: settings.name, account: settings.account },
             account_name: settings.account_name,
-            capabilities: capabilities(settings.live),
+            capabilities: AlpacaBroker::supports(settings.live),
             rest: RestClient::new(settings.rest, Arc::clone(&metrics)),
             bus,
             metrics,
@@ -92,6 +92,11 @@ impl AlpacaBroker {
             names: Mutex::default(),
             no_history: Mutex::new(Cached::new(NO_HISTORY)),
         }
+    }
+
+    /// What every account supports; `live` where money may move.
+    pub fn supports(live: bool) -> Capabilities {
+        capabilities(live)
     }
 
     /// Takes an event of the order stream and tells everybody on the bus.
