@@ -7,7 +7,7 @@ pub const FAILED: u8 = 1;
 pub const USAGE: u8 = 2;
 /// A fault of this program.
 pub const INTERNAL: u8 = 70;
-/// Another broker serves this Redis; starting again helps once that one has ended.
+/// Another broker serves this Redis or has this data folder; starting again helps once that one has ended.
 pub const OTHER_BROKER: u8 = 75;
 /// The configuration is refused; starting again without a change is no use.
 pub const CONFIGURATION: u8 = 78;
@@ -18,7 +18,7 @@ Exit codes:
   1   failed: not reachable, not running, refused
   2   the command line makes no sense
   70  a fault of this program
-  75  another broker serves this Redis
+  75  another broker serves this Redis or has this data folder
   78  the configuration is refused";
 
 #[cfg(test)]

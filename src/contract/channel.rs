@@ -20,7 +20,7 @@ pub const HALT: &str = "broker:halt";
 /// Stream: what bots ask of the order desk; its consumer group is [`DESK_GROUP`].
 pub const ORDERS: &str = "broker:orders";
 pub const DESK_GROUP: &str = "desk";
-/// Stream: commands that could not be read, and those that seem to make the broker fail, with the reason.
+/// Stream: commands that could not be read, and those during which the broker ended again and again, with the reason.
 pub const DEAD_ORDERS: &str = "broker:orders:dead";
 /// Key: which broker serves this Redis, with a lease of its own.
 pub const LEADER: &str = "broker:leader";
@@ -32,7 +32,7 @@ pub const REGISTRATIONS: &str = "broker:registrations";
 pub const LAST_PREFIX: &str = "broker:last:";
 pub const TICKER_PREFIX: &str = "TICKER_UPDATES_";
 pub const ORDER_PREFIX: &str = "order:";
-/// Stream an account: every order update, for ever in order; and one a bot where that is wanted.
+/// Stream an account: every order update of the last days, in order; and one a bot where that is wanted.
 pub const ORDER_UPDATES_PREFIX: &str = "broker:order_updates:";
 
 /// The kinds of messages on price and order channels: their `type` in the ticker dialect.

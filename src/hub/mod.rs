@@ -1,4 +1,5 @@
-//! The price and order service: producers, lanes, handlers, the registry, and the stop/start sequence.
+//! The price and order service: producers, the price lane and its handler, the appender of order updates, the registry,
+//! the brokers, and the stop/start sequence.
 //!
 //! Must not know how a venue spells anything (`exchanges`), how Redis is reached (`redis`), or the command line.
 

@@ -10,9 +10,8 @@
 //! | refusals | [`OTHERS_WAITING`] | answered if the control queue has room this moment, else counted as dropped |
 //! | the control queue | its own | [`ANSWER_WITHIN`] is waited for room, then the answer is counted as dropped |
 //!
-//! An entry that was read before is never denied for want of room: it may have been carried out. What cannot be read and what
-//! was handed out again and again is answered and kept among the dead letters. At the stop what is under
-//! way is finished; what no worker has begun stays in Redis and comes again at the next start. Must not know what a command
+//! An entry that was read before is never denied for want of room: it may have been carried out. What cannot be read, and
+//! what was in hand each time that the process ended, is answered and kept among the dead letters. At the stop what is under way is finished; what no worker has begun stays in Redis and comes again at the next start. Must not know what a command
 //! means beyond its lane.
 
 mod backlog;
@@ -53,7 +52,7 @@ const TRIES: u64 = 3;
 pub struct DeskStats {
     pub commands: Counter,
     pub malformed: Counter,
-    /// Handed out too often to be tried again.
+    /// The process ended too often while it had them in hand; not tried again.
     pub poisonous: Counter,
     pub accepted: Counter,
     pub denied: Counter,
