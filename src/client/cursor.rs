@@ -63,7 +63,8 @@ struct Saved {
     seen: VecDeque<String>,
 }
 
-/// Where a bot stands, what it has seen, and in `state` what it made of it; saved in one, so that each event counts once.
+/// Where a bot stands, what it has seen, and in `state` what it made of it; saved in one, so that each event counts once. The
+/// default one is forgotten with the program.
 #[derive(Debug, Default)]
 pub struct Cursor {
     path: Option<PathBuf>,
@@ -73,11 +74,6 @@ pub struct Cursor {
 }
 
 impl Cursor {
-    /// One that is forgotten with the program.
-    pub fn in_memory() -> Cursor {
-        Cursor::default()
-    }
-
     /// The one in that file, or a new one.
     ///
     /// # Errors

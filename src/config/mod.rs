@@ -20,6 +20,9 @@ mod yaml;
 #[cfg(test)]
 mod tests;
 
+/// The broker's own file in the data folder.
+pub const JOURNAL_FILE: &str = "broker.db";
+
 pub use brokers::{AlpacaSettings, BinanceSettings, BrokerSettings, DefaultOrderType, DisabledBroker, IbSettings, PaperSettings, Slippage, VenueSettings};
 pub use load::{Loaded, Sources};
 pub use problem::{ConfigError, Problem};

@@ -1,4 +1,5 @@
-//! Order updates as bots see them: the copies for speed, on pub/sub.
+//! Order updates as bots see them: the entry of the stream, which is the copy for `TICKER_UPDATES_{symbol}` too, and the short
+//! copy for `order:{account_id}`.
 
 use serde::Serialize;
 use serde_json::value::RawValue;
@@ -6,10 +7,10 @@ use serde_json::value::RawValue;
 use crate::events::OrderEvent;
 use crate::model::{Digits, Timestamp};
 
-/// The two copies of one order update.
+/// The two forms of one order update.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderCopies {
-    /// For `TICKER_UPDATES_{symbol}`.
+    /// For the stream and for `TICKER_UPDATES_{symbol}`.
     pub ticker: String,
     /// For `order:{account_id}`.
     pub typed: String,
@@ -123,7 +124,7 @@ struct TypedOrder<'a> {
     sim: Option<bool>,
 }
 
-/// Writes both copies, the first without the `stream_id` that it gets when it is appended. `received` stands in where the
+/// Writes both, the first without the `stream_id` that it gets when it is appended. `received` stands in where the
 /// venue gave no readable time.
 pub fn encode_order(event: &OrderEvent, account_id: &str, received: Timestamp, marks: OrderMarks<'_>) -> OrderCopies {
     let number = |digits: &'_ Option<Digits>| digits.as_ref().map(|d| d.as_str().to_owned());

@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 
 use super::appender::{Appender, AppenderSettings, AppenderStats, Keeper, run_appender, run_keeper};
 use super::service::HubError;
-use crate::config::{Config, RedisSettings};
+use crate::config::{Config, JOURNAL_FILE, RedisSettings};
 use crate::contract::channel::{FENCE, LEADER};
 use crate::desk::ledger::Ledger;
 use crate::journal::Journal;
@@ -49,8 +49,8 @@ impl OrderRoom {
         hint: &Sender<()>,
         now: Timestamp,
     ) -> Result<OrderRoom, HubError> {
-        let file = config.data_dir.join("broker.db");
-        let lock = FileLock::take(&config.data_dir.join("broker.db.lock"))?;
+        let file = config.data_dir.join(JOURNAL_FILE);
+        let lock = FileLock::take(&config.data_dir.join(format!("{JOURNAL_FILE}.lock")))?;
         let (journal, aside) = Journal::open(&file, now)?;
         if let Some(aside) = aside {
             log::error!("the journal was damaged and is now {}; a new one begins, and bots see a new epoch of their order streams", aside.display());

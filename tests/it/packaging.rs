@@ -136,6 +136,8 @@ fn the_unit_and_the_image_call_commands_that_exist() {
     let prevented = unit_values(&unit, "RestartPreventExitStatus").join(" ");
     let folder = tempfile::tempdir().unwrap();
     let help = ask(&mut broker(folder.path(), &["--help"])).out;
+    // Neither another broker nor a refused configuration goes away by starting again.
+    assert_eq!(prevented, "75 78");
     for code in prevented.split_whitespace() {
         assert!(help.lines().any(|line| line.trim_start().starts_with(&format!("{code} "))), "the help knows no exit code {code}");
     }
@@ -150,6 +152,10 @@ fn the_unit_and_the_image_call_commands_that_exist() {
     let broker = &compose["services"]["broker"];
     assert!(broker["command"].is_null() && broker["entrypoint"].is_null(), "the image's own command is tested above");
     assert_eq!(compose["services"]["redis"]["command"][0], "redis-server");
+    // The journal outlives the container.
+    assert!(dockerfile.contains("ENV BROKER_DATA_DIR=/data\nVOLUME /data\n"));
+    assert_eq!(broker["volumes"][0], "broker:/data");
+    assert!(unit_values(&unit, "StateDirectory").contains(&"alpaca-broker".to_owned()));
 }
 
 #[test]

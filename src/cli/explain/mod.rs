@@ -18,11 +18,10 @@ use self::story::{ExecutionView, OrderView, Story};
 use super::args::{ExplainArgs, Reach};
 use super::error::CliError;
 use super::out::{Colour, Console, Out};
-use crate::config::{Config, Sources};
+use crate::config::{Config, JOURNAL_FILE, Sources};
 use crate::journal::Journal;
 use crate::observe::printable;
 
-const JOURNAL: &str = "broker.db";
 const MAX_LINE: usize = 2_000;
 
 #[derive(Serialize)]
@@ -38,7 +37,7 @@ struct Explanation<'a> {
 /// # Errors
 /// When there is no journal, or no such order in it.
 pub fn run(args: &ExplainArgs, reach: &Reach, env: &dyn Fn(&str) -> Option<String>, console: &mut Console) -> Result<(), CliError> {
-    let path = data_dir(args, reach, env)?.join(JOURNAL);
+    let path = data_dir(args, reach, env)?.join(JOURNAL_FILE);
     let shown = path.display().to_string();
     if !path.exists() {
         return Err(CliError::NoJournal(shown));

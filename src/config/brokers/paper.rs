@@ -9,10 +9,9 @@ use rust_decimal::Decimal;
 use super::super::problem::Report;
 use super::super::section::{DecimalRange, Given, Section};
 use super::settings::{PaperSettings, Slippage};
+use crate::config::JOURNAL_FILE;
 use crate::model::ExchangeName;
 
-/// The broker's own file in the data folder.
-const JOURNAL: &str = "broker.db";
 const BALANCE: Decimal = Decimal::from_parts(100_000, 0, 0, false, 0);
 /// 0.0005: five hundredths of a percent.
 const SLIPPAGE: Decimal = Decimal::from_parts(5, 0, 0, false, 4);
@@ -127,7 +126,7 @@ fn currency(given: Given, report: &mut Report) -> Option<String> {
 
 fn default_file(name: &ExchangeName) -> String {
     let file = format!("{name}.db");
-    if file == JOURNAL { format!("{name}_paper.db") } else { file }
+    if file == JOURNAL_FILE { format!("{name}_paper.db") } else { file }
 }
 
 fn data_file(given: Given, report: &mut Report) -> Option<String> {
@@ -137,8 +136,8 @@ fn data_file(given: Given, report: &mut Report) -> Option<String> {
         given.refuse(report, "a file name such as paper.db, without a folder: it stands in data_dir");
         return None;
     }
-    if text == JOURNAL {
-        report.refuse(given.at, "broker.db is the broker's own journal; give the account another file");
+    if text == JOURNAL_FILE {
+        report.refuse(given.at, format!("{JOURNAL_FILE} is the broker's own journal; give the account another file"));
         return None;
     }
     Some(given.text)
