@@ -38,9 +38,9 @@ class Ledger:
         """Takes one order update in."""
         order = event.get("order_data") or {}
         name, status = order.get("client_order_id"), order.get("status")
-        if event["event"] in ("fill", "partial_fill"):
+        if event.get("event") in ("fill", "partial_fill"):
             self.fill(order["side"], Decimal(event["qty"]), Decimal(event["price"]))
-        if name and (status in DONE or event["event"] in DONE):
+        if name and (status in DONE or event.get("event") in DONE):
             self.state["open"].pop(name, None)
         elif name:
             self.state["open"][name] = order.get("side")
