@@ -100,7 +100,11 @@ impl Step<'_> {
                 whole(command.sent),
                 command.cancel_wanted
             ];
-            self.all.prepare_cached("INSERT OR REPLACE INTO commands VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?.execute(row)
+            let put = "INSERT INTO commands VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                       ON CONFLICT DO UPDATE SET action = excluded.action, body = excluded.body, entry = excluded.entry, state = excluded.state,
+                       request = excluded.request, answer = excluded.answer, received = excluded.received, expires = excluded.expires,
+                       sent = excluded.sent, cancel_wanted = excluded.cancel_wanted";
+            self.all.prepare_cached(put)?.execute(row)
         };
         self.of(put()).map(drop)
     }

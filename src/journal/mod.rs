@@ -41,6 +41,8 @@ use crate::model::Timestamp;
 
 /// Pages in the log at which a writer moves them into the file himself, because nobody has called [`Journal::tidy`].
 const PAGES_AT_MOST: u32 = 100_000;
+/// Pages in the log from which on it is made to begin anew.
+const LONG_LOG: i64 = 8_000;
 /// What an empty log may keep of the disk.
 const LOG_BYTES: i64 = 16 * 1024 * 1024;
 /// How long another program that reads may hold us up.
@@ -166,8 +168,15 @@ impl Journal {
     /// # Errors
     /// Those of the disk.
     pub fn tidy(&self) -> Result<(), JournalError> {
-        let moved = self.mover.lock().query_row("PRAGMA wal_checkpoint(PASSIVE)", [], |_| Ok(()));
-        moved.map_err(|cause| JournalError::of(&self.path, cause))
+        let mover = self.mover.lock();
+        let move_some = |how: &str| mover.query_row(&format!("PRAGMA wal_checkpoint({how})"), [], |row| row.get::<_, i64>(1));
+        let pages = move_some("PASSIVE").map_err(|cause| JournalError::of(&self.path, cause))?;
+        // Written to without a pause the log never begins anew by itself, and finding a page in it takes ever longer. Little
+        // is left to be moved by now: the writers wait for some milliseconds.
+        if pages > LONG_LOG {
+            move_some("RESTART").map_err(|cause| JournalError::of(&self.path, cause))?;
+        }
+        Ok(())
     }
 
     /// Lets the file grow no further, as a full disk would; 0 takes that back.

@@ -144,7 +144,12 @@ impl Step<'_> {
                 order.ours,
                 order.text
             ];
-            let put = "INSERT OR REPLACE INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+            let put = "INSERT INTO orders VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+                       ON CONFLICT DO UPDATE SET client_order_id = excluded.client_order_id, symbol = excluded.symbol, side = excluded.side,
+                       status = excluded.status, open = excluded.open, quantity = excluded.quantity, filled = excluded.filled,
+                       filled_value = excluded.filled_value, estimated = excluded.estimated, generation = excluded.generation,
+                       acknowledged = excluded.acknowledged, submitted = excluded.submitted, updated = excluded.updated, heard = excluded.heard,
+                       bot = excluded.bot, ours = excluded.ours, text = excluded.text";
             self.all.prepare_cached(put)?.execute(row)
         };
         self.of(put()).map(drop)

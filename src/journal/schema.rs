@@ -1,5 +1,7 @@
 //! The tables, and how an older file becomes one of today.
 //!
+//! Every index is a page more to each commit: what only people ask for, or the hourly forgetting, has none.
+//!
 //! Decimals are text, times are nanoseconds since 1970. Tables with long texts keep a row number: without one a row of more
 //! than a quarter of a page spills over into a page of its own. A step that has been released is never edited: a new one is added.
 
@@ -44,13 +46,12 @@ const STEPS: [&str; 1] = ["
         PRIMARY KEY (account, n)
     ) STRICT;
     CREATE INDEX updates_of_bots ON updates (account, bot, bot_n) WHERE bot IS NOT NULL;
-    CREATE INDEX updates_of_orders ON updates (client_order_id);
     CREATE TABLE keys (
         account  TEXT NOT NULL,
         key      TEXT NOT NULL,
         n        INTEGER NOT NULL,
         PRIMARY KEY (account, key)
-    ) STRICT, WITHOUT ROWID;
+    ) STRICT;
     CREATE TABLE orders (
         account  TEXT NOT NULL,
         id       TEXT NOT NULL,
@@ -116,13 +117,8 @@ const STEPS: [&str; 1] = ["
         source   TEXT NOT NULL,
         what     TEXT NOT NULL
     ) STRICT;
-    CREATE INDEX timeline_of_orders ON timeline (name, seq);
     CREATE TABLE compared (account TEXT NOT NULL PRIMARY KEY, until INTEGER NOT NULL) STRICT, WITHOUT ROWID;
     CREATE TABLE tries (entry TEXT NOT NULL PRIMARY KEY, count INTEGER NOT NULL, at INTEGER NOT NULL) STRICT, WITHOUT ROWID;
-    CREATE INDEX old_updates ON updates (at);
-    CREATE INDEX old_moments ON timeline (at);
-    CREATE INDEX old_orders ON orders (heard) WHERE open = 0;
-    CREATE INDEX old_commands ON commands (received) WHERE state = 'answered';
 "];
 
 /// Makes the tables of today out of whatever stands there, all of it or nothing.

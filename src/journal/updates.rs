@@ -184,13 +184,15 @@ impl Journal {
         self.write(|step| {
             let forget = || -> rusqlite::Result<usize> {
                 let mut gone = 0;
+                // Row numbers rise with time: what is old is in front, and looking for it costs no index.
                 for sql in [
-                    "DELETE FROM keys WHERE (account, n) IN (SELECT account, n FROM updates WHERE at < ?1 LIMIT ?2)",
-                    "DELETE FROM updates WHERE (account, n) IN (SELECT account, n FROM updates WHERE at < ?1 LIMIT ?2)",
-                    "DELETE FROM orders WHERE (account, id) IN (SELECT account, id FROM orders WHERE open = 0 AND heard < ?1 LIMIT ?2)",
-                    "DELETE FROM commands WHERE (account, name) IN (SELECT account, name FROM commands WHERE state = 'answered' AND received < ?1 LIMIT ?2)",
+                    "DELETE FROM updates WHERE rowid IN (SELECT rowid FROM updates ORDER BY rowid LIMIT ?2) AND at < ?1",
+                    "DELETE FROM keys WHERE rowid IN (SELECT rowid FROM keys ORDER BY rowid LIMIT 4 * ?2)
+                     AND n < coalesce((SELECT min(n) FROM updates WHERE updates.account = keys.account), n + 1) AND ?1 = ?1",
+                    "DELETE FROM orders WHERE rowid IN (SELECT rowid FROM orders ORDER BY rowid LIMIT ?2) AND open = 0 AND heard < ?1",
+                    "DELETE FROM commands WHERE rowid IN (SELECT rowid FROM commands ORDER BY rowid LIMIT ?2) AND state = 'answered' AND received < ?1",
+                    "DELETE FROM timeline WHERE seq IN (SELECT seq FROM timeline ORDER BY seq LIMIT ?2) AND at < ?1",
                     "DELETE FROM tries WHERE entry IN (SELECT entry FROM tries WHERE at < ?1 LIMIT ?2)",
-                    "DELETE FROM timeline WHERE seq IN (SELECT seq FROM timeline WHERE at < ?1 LIMIT ?2)",
                 ] {
                     gone = gone.max(step.all.prepare_cached(sql)?.execute((before, some))?);
                 }
