@@ -4,6 +4,7 @@
 //! Nothing is ever sent twice from here. Must not know what is asked or what the answers hold.
 
 mod account;
+mod addresses;
 mod budget;
 mod refusal;
 #[cfg(test)]
@@ -18,9 +19,11 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use parking_lot::Mutex;
 use ureq::http::{HeaderMap, Method, Request};
 use ureq::tls::TlsConfig;
+use ureq::unversioned::transport::DefaultConnector;
 use ureq::{SendBody, Timeout};
 
 pub use account::{ACCOUNT_PATH, AccountFacts, KEY_ID_HEADER, RestError, SECRET_KEY_HEADER, parse_account};
+use addresses::Addresses;
 use budget::{Budget, Told};
 use refusal::{Asked, Form};
 
@@ -215,7 +218,7 @@ impl RestClient {
 }
 
 fn agent(tls: TlsConfig) -> ureq::Agent {
-    ureq::Agent::config_builder()
+    let config = ureq::Agent::config_builder()
         .tls_config(tls)
         // A redirect would carry the keys to another host.
         .max_redirects(0)
@@ -228,8 +231,8 @@ fn agent(tls: TlsConfig) -> ureq::Agent {
         .max_idle_age(IDLE)
         .max_idle_connections(2 * IDLE_CONNECTIONS)
         .max_idle_connections_per_host(IDLE_CONNECTIONS)
-        .build()
-        .into()
+        .build();
+    ureq::Agent::with_parts(config, DefaultConnector::default(), Addresses::default())
 }
 
 /// A body that tells whether anybody has begun to send it.
