@@ -211,8 +211,14 @@ impl Answer {
     /// same name.
     pub fn repeated(action: &str, json: &str) -> Option<Answer> {
         let kept: Kept = serde_json::from_str(json).ok()?;
-        let text = json.strip_suffix('}').map(|body| format!("{body},\"repeated\":true}}"));
-        is_decided(kept.result, kept.advice.as_deref()).then(|| Answer { repeated: true, said_before: text, ..Answer::new(action, kept.result) })
+        Answer::said(action, json).filter(|_| is_decided(kept.result, kept.advice.as_deref()))
+    }
+
+    /// The same, whatever was decided: what one entry was answered it is answered again.
+    pub fn said(action: &str, json: &str) -> Option<Answer> {
+        let kept: Kept = serde_json::from_str(json).ok()?;
+        let text = format!("{},\"repeated\":true}}", json.strip_suffix('}')?);
+        Some(Answer { repeated: true, said_before: Some(text), ..Answer::new(action, kept.result) })
     }
 
     /// Whether this is the end of the matter. A denial that time alone may change leaves the name free.

@@ -177,6 +177,6 @@ impl Desk {
 
     /// What a look-up has found out about a change.
     pub(super) fn change_settled(&self, seat: &Seat, record: &CommandRecord, key: &OrderKey, answer: Answer) -> Ended {
-        self.settle_change(seat, record, key, answer, settled_key(record))
+        self.settle_change(seat, record, key, answer, settled_key(&record.entry))
     }
 }

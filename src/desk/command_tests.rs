@@ -254,3 +254,28 @@ fn a_change_always_has_a_name_and_is_made_once() {
     assert_eq!(life.tell(&named(7))["rule"], json!("id_conflict"));
     assert_eq!(venue.calls().len(), 3);
 }
+
+#[test]
+fn an_entry_that_was_answered_is_not_carried_out_again_after_a_death_and_hears_the_same() {
+    let (folder, venue) = (folder(), venue());
+    let life = live(&folder, &venue);
+    for name in ["b-1", "b-2"] {
+        life.tell(&buy(name, 1));
+    }
+    let cancel = r#"{"action":"cancel","client_order_id":"b-1"}"#;
+    let all = r#"{"action":"cancel_all"}"#;
+    life.lease.store(false, Relaxed);
+    let entries = [("1-0", cancel.to_owned()), ("2-0", all.to_owned()), ("3-0", buy("b-3", 1))];
+    let first: Vec<_> = entries.iter().map(|(entry, text)| life.tell_at(text, entry, wall_now(), false).unwrap()).collect();
+    let (calls, told) = (venue.calls(), life.streamed());
+    assert_eq!(first.iter().map(|answer| result(answer).0).collect::<Vec<_>>(), ["accepted", "accepted", "denied"]);
+    drop(life);
+    let life = live(&folder, &venue);
+    for ((entry, text), before) in entries.iter().zip(&first) {
+        let mut again = life.tell_at(text, entry, wall_now(), true).unwrap();
+        assert_eq!(again.as_object_mut().unwrap().remove("repeated"), Some(true.into()), "{again}");
+        assert_eq!(again, *before);
+    }
+    assert_eq!((venue.calls(), life.streamed()), (calls, told));
+    assert_eq!(result(&life.tell(&buy("b-3", 1))).0, "accepted", "another entry is another try");
+}

@@ -12,6 +12,7 @@ use super::answer::{Answer, Verdict};
 use super::asked::Asked;
 use super::claims::Claims;
 use super::halts::HaltFile;
+use super::keeping::settled_key;
 use super::ledger::Ledger;
 use super::placing::Wanted;
 use super::seat::Seat;
@@ -121,7 +122,10 @@ impl Desk {
         let answer = match command.wish {
             Wish::Order(wish) => {
                 crash::point("C1-received");
-                self.carry(&asked, wish)?
+                match self.answered(&asked) {
+                    Some(answer) => answer,
+                    None => self.carry(&asked, wish)?,
+                }
             }
             Wish::Halt { scope, mode, reason } => self.halts.halt(&self.seats, seat, &scope, mode, reason, now),
             Wish::Ask(question) => self.answer(action, seat, &question, now).unwrap_or_else(|error| Answer::failed(action, &error)),
@@ -130,6 +134,14 @@ impl Desk {
             Wish::Resume { scope } => asked.too_late(STALE_AFTER, now).unwrap_or_else(|| self.halts.resume(&self.seats, seat, &scope)),
         };
         Some(asked.complete(answer))
+    }
+
+    /// What an earlier life has told of this very entry, which it could not acknowledge any more: the stream says so
+    /// already, and nothing may say otherwise.
+    fn answered(&self, asked: &Asked<'_>) -> Option<Answer> {
+        let told = |key: &str| self.ledger.reply(&asked.seat.of.account, key).ok().flatten();
+        let json = asked.again.then(|| told(&settled_key(asked.entry)).or_else(|| told(asked.entry))).flatten()?;
+        Answer::said(asked.action, &json)
     }
 
     fn carry(&self, asked: &Asked<'_>, wish: Command) -> Option<Answer> {

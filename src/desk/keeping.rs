@@ -146,7 +146,7 @@ impl Desk {
         let answer = of_seat(case.seat, conflict(&case.record.action, name));
         let record = CommandRecord { state: CommandState::Answered, ..case.record.clone() };
         let notes = [("http", "the venue has another order of this name".to_owned())];
-        let told = Told::Reply(settled_key(&case.record));
+        let told = Told::Reply(settled_key(&case.record.entry));
         self.settle(&Settling { seat: case.seat, record: &record, answer: &answer, told, notes: &notes })?;
         Some(answer)
     }
@@ -179,8 +179,8 @@ impl Desk {
 }
 
 /// Under which key the later of two answers to one command is told.
-pub(super) fn settled_key(record: &CommandRecord) -> String {
-    format!("{}:settled", record.entry)
+pub(super) fn settled_key(entry: &str) -> String {
+    format!("{entry}:settled")
 }
 
 pub(super) fn conflict(action: &str, name: &ClientOrderId) -> Answer {

@@ -115,6 +115,14 @@ impl Journal {
         })
     }
 
+    /// The entry of the update by which a fact is known.
+    pub fn entry_known_by(&self, account: &AccountId, key: &str) -> Result<Option<String>, JournalError> {
+        self.read(|db| {
+            let mut look = db.prepare_cached("SELECT entry FROM updates JOIN keys USING (account, n) WHERE account = ? AND key = ?")?;
+            look.query_row((account.as_str(), key), |row| row.get(0)).optional()
+        })
+    }
+
     pub fn stream(&self, account: &AccountId) -> Result<StreamState, JournalError> {
         self.read(|db| {
             let mut look = db.prepare_cached("SELECT epoch, last, copied FROM streams WHERE account = ?")?;

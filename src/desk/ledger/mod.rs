@@ -249,6 +249,14 @@ impl Ledger {
         })
     }
 
+    /// What stands under this key for the stream, as [`Ledger::enter_reply`] has entered it.
+    ///
+    /// # Errors
+    /// Those of the journal.
+    pub fn reply(&self, account: &AccountId, entry: &str) -> Result<Option<String>, JournalError> {
+        self.journal.entry_known_by(account, &format!("q:{entry}"))
+    }
+
     /// The answer to a command that owns no order, for the stream.
     ///
     /// # Errors
