@@ -15,7 +15,7 @@ const NOTED: &str = "nobody knows yet whether the venue has this order; it is ca
 
 impl Desk {
     pub(super) fn cancel(&self, asked: &Asked<'_>, key: &OrderKey) -> Answer {
-        let answer = self.known_here(asked, key).unwrap_or_else(|| cancel_there(asked, key));
+        let answer = self.known_here(asked, key).unwrap_or_else(|| cancel_there(asked, key).unwrap_or_else(|error| Answer::failed(asked.action, &error)));
         let answer = self.told(asked, Answer { client_order_id: client_id_of(key), ..answer }, "bot");
         crash::point("C5-answered");
         answer
@@ -29,13 +29,26 @@ impl Desk {
                 self.look_up();
                 Some(Answer { reason: Some(NOTED.to_owned()), advice: Some("look_up"), ..Answer::new(asked.action, Verdict::Unknown) })
             }
-            Ok(Some(record)) if record.action != "modify" => never_stood(&record).map(|status| Answer::failed(asked.action, &BrokerError::NotOpen(status))),
+            Ok(Some(record)) if record.action != "modify" => never_stood(&record).map(|status| Desk::never_stood_there(asked, key, &record, status)),
             Ok(_) => None,
             Err(error) => {
                 log::error!("the journal does not say what became of {id}; its cancel goes to the venue: {error}");
                 None
             }
         }
+    }
+
+    /// What was sent and is taken for refused may have arrived after all, or the name be that of another order: the venue is
+    /// asked. What was never sent needs no question.
+    fn never_stood_there(asked: &Asked<'_>, key: &OrderKey, record: &CommandRecord, status: OrderStatus) -> Answer {
+        let unknown = match record.sent {
+            0 => Err(BrokerError::NotOpen(status)),
+            _ => cancel_there(asked, key),
+        };
+        unknown.unwrap_or_else(|error| match error {
+            BrokerError::UnknownOrder(_) => Answer::failed(asked.action, &BrokerError::NotOpen(status)),
+            error => Answer::failed(asked.action, &error),
+        })
     }
 
     /// The record of that name, in which stands from now on that the order shall end, should it turn out to exist.
@@ -67,7 +80,7 @@ impl Desk {
     }
 }
 
-/// An order that was refused is known for it here: the venue has none of that name.
+/// An order that was refused is known for it here.
 fn never_stood(record: &CommandRecord) -> Option<OrderStatus> {
     let answer: serde_json::Value = serde_json::from_str(record.answer.as_deref()?).ok()?;
     match answer.get("result")?.as_str()? {
@@ -77,22 +90,19 @@ fn never_stood(record: &CommandRecord) -> Option<OrderStatus> {
     }
 }
 
-fn cancel_there(asked: &Asked<'_>, key: &OrderKey) -> Answer {
+fn cancel_there(asked: &Asked<'_>, key: &OrderKey) -> Result<Answer, BrokerError> {
     let (action, broker) = (asked.action, &asked.seat.broker);
     let mut canceled = broker.cancel(key);
     crash::point("C4-sent");
     if matches!(canceled, Err(BrokerError::OutcomeUnknown { .. })) {
         // It may have ended by it, or by a fill; else the wish is repeated, which harms nothing.
         match broker.order(key) {
-            Ok(Some(order)) if matches!(order.status, OrderStatus::Canceled | OrderStatus::PendingCancel) => return accepted(action, &order),
+            Ok(Some(order)) if matches!(order.status, OrderStatus::Canceled | OrderStatus::PendingCancel) => return Ok(accepted(action, &order)),
             Ok(Some(order)) if !order.status.is_open() => {
-                return Answer { order: accepted(action, &order).order, ..Answer::failed(action, &BrokerError::NotOpen(order.status)) };
+                return Ok(Answer { order: accepted(action, &order).order, ..Answer::failed(action, &BrokerError::NotOpen(order.status)) });
             }
             _ => canceled = broker.cancel(key),
         }
     }
-    match canceled {
-        Ok(()) => Answer::new(action, Verdict::Accepted),
-        Err(error) => Answer::failed(action, &error),
-    }
+    canceled.map(|()| Answer::new(action, Verdict::Accepted))
 }

@@ -53,7 +53,7 @@ pub fn run_lookups(desk: &Desk, token: &StopToken, beat: &Heartbeat) {
         if read.is_none_or(|at| now.saturating_duration_since(at) >= READ_AGAIN) {
             read = lookups.refresh(now).is_ok().then_some(now);
         }
-        lookups.look(token, now);
+        lookups.look(token, now, || beat.beat());
         let wait = lookups.schedule.next().map_or(BEAT, |next| next.saturating_duration_since(Instant::now()).min(BEAT));
         select! {
             recv(desk.woken) -> _ => read = None,
@@ -92,8 +92,10 @@ impl Lookups<'_> {
         Ok(())
     }
 
-    fn look(&mut self, token: &StopToken, now: Instant) {
+    /// A venue that does not answer is waited for with each of them, so `beat` is called with each.
+    fn look(&mut self, token: &StopToken, now: Instant, beat: impl Fn()) {
         for name in self.schedule.due(now) {
+            beat();
             if !token.is_running() {
                 return;
             }
@@ -233,6 +235,8 @@ impl Lookups<'_> {
             Ok(order) => settled(desk.stands(case, &order, false, "accepted")),
             Err(BrokerError::DuplicateClientId(_) | BrokerError::OutcomeUnknown { .. }) => Seen::SentAgain,
             Err(BrokerError::RateLimited { .. } | BrokerError::NotConnected { .. } | BrokerError::Unavailable { .. }) => Seen::Nothing,
+            // It may be refused for what the first try, which has arrived since, has tied up.
+            Err(_) if !matches!(seat.broker.order(&OrderKey::Client(case.request.client_order_id.clone())), Ok(None)) => Seen::SentAgain,
             Err(error) => {
                 seat.guarded().gate.withdraw(&case.request.client_order_id);
                 settled(desk.settle_refused(case, change_of(&error), Answer::failed(&case.record.action, &error), "http"))
@@ -260,8 +264,14 @@ impl Lookups<'_> {
     fn unchanged(&self, seat: &Seat, record: &CommandRecord, key: &OrderKey) -> Seen {
         let rejected = |reason: String| Answer { reason: Some(reason), ..Answer::new(&record.action, Verdict::Rejected) };
         let answer = match seat.broker.order(key) {
+            Ok(Some(Order { replaced_by: Some(next), .. })) => match seat.broker.order(&OrderKey::Venue(next)) {
+                Ok(Some(order)) if order.request.client_order_id.as_str() != record.name => {
+                    rejected(format!("another change came first: {} stands in the place of the order", order.request.client_order_id))
+                }
+                _ => return Seen::Nothing,
+            },
             // Something stands in its place: the venue shows it sooner or later.
-            Ok(Some(old)) if old.replaced_by.is_some() || matches!(old.status, OrderStatus::Replaced | OrderStatus::PendingReplace) => return Seen::Nothing,
+            Ok(Some(old)) if matches!(old.status, OrderStatus::Replaced | OrderStatus::PendingReplace) => return Seen::Nothing,
             Ok(Some(old)) if record.cancel_wanted && !self.cancels(seat, &old) => return Seen::Nothing,
             Ok(Some(old)) => {
                 seat.guarded().gate.withdraw_change(&old.request.client_order_id);

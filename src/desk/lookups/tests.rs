@@ -13,7 +13,7 @@ fn look(life: &Life, at: &[u64]) {
     lookups.refresh(start).unwrap();
     for millis in at {
         lookups.refresh(start + Duration::from_millis(*millis)).unwrap();
-        lookups.look(&life.stop.token(), start + Duration::from_millis(*millis));
+        lookups.look(&life.stop.token(), start + Duration::from_millis(*millis), || ());
     }
 }
 
@@ -190,4 +190,59 @@ fn the_thread_finds_what_a_worker_leaves_unknown() {
     }
     life.stop.stop(StopKind::Shutdown);
     thread.join().unwrap();
+}
+
+#[test]
+fn what_is_refused_when_sent_again_may_have_arrived_the_first_time() {
+    let (folder, venue) = (folder(), venue());
+    let life = live(&folder, &venue);
+    venue.will([Does::Loses]);
+    life.tell(&buy("b-1", 1));
+    venue.blind.store(true, Relaxed);
+    venue.will([Does::Fails(BrokerError::Rejected { code: None, reason: "insufficient buying power".to_owned() })]);
+    let shown = Arc::downgrade(&venue);
+    *venue.on_place.lock() = Some(Box::new(move || shown.upgrade().unwrap().blind.store(false, Relaxed)));
+    look(&life, &TWICE);
+    assert_eq!((venue.calls().len(), life.state("b-1"), life.streamed()), (2, Some(CommandState::Unknown), vec!["unknown".to_owned()]));
+    look(&life, &[500]);
+    assert_eq!((life.streamed(), life.counted()), (vec!["unknown".to_owned(), "accepted".to_owned()], 1));
+}
+
+#[test]
+fn a_change_that_another_has_overtaken_is_refused_and_not_looked_for_for_ever() {
+    let (folder, venue) = (folder(), venue());
+    let life = live(&folder, &venue);
+    let change = |new: &str| life.tell(&format!(r#"{{"action":"modify","client_order_id":"b-1","qty":5,"new_client_order_id":"{new}"}}"#));
+    life.tell(&buy("b-1", 4));
+    venue.will([Does::Fails(lost())]);
+    change("b-2");
+    assert_eq!(result(&change("b-3")).0, "accepted");
+    look(&life, &TWICE);
+    assert_eq!(life.state("b-2"), Some(CommandState::Answered), "{:?}", life.streamed());
+    let told = change("b-2");
+    assert_eq!((result(&told).0, told["reason"].as_str()), ("rejected", Some("another change came first: b-3 stands in the place of the order")));
+}
+
+#[test]
+fn each_look_is_a_sign_of_life() {
+    let (folder, venue) = (folder(), venue());
+    let life = live(&folder, &venue);
+    venue.will([Does::Loses, Does::Loses, Does::Loses]);
+    ["b-1", "b-2", "b-3"].iter().for_each(|name| drop(life.tell(&buy(name, 1))));
+    let (start, mut lookups, beats) = (Instant::now(), Lookups::new(&life.desk), std::cell::Cell::new(0));
+    lookups.refresh(start).unwrap();
+    lookups.look(&life.stop.token(), start + Duration::from_secs(1), || beats.set(beats.get() + 1));
+    assert_eq!(beats.get(), 3);
+}
+
+#[test]
+fn an_order_that_arrives_after_it_was_given_up_can_be_cancelled() {
+    let (folder, venue) = (folder(), venue());
+    let life = after_death(&venue, -1, &folder);
+    look(&life, &TWICE);
+    let cancel = || life.tell(r#"{"action":"cancel","client_order_id":"b-1"}"#);
+    assert_eq!(cancel()["reason"], "the order is rejected and cannot be changed any more");
+    let elsewhere = self::folder();
+    live(&elsewhere, &venue).tell(&buy("b-1", 1));
+    assert_eq!(result(&cancel()).0, "accepted");
 }
