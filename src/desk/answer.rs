@@ -68,7 +68,7 @@ pub struct Answer {
     pub profit: Option<ProfitView>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reconcile: Option<ReconcileView>,
-    /// The order had been placed before under this name: this is what became of it.
+    /// This entry, or an order of this name, was answered before: in these words.
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub repeated: bool,
     /// Said before, in these words, which take the place of all the rest.

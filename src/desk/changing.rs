@@ -21,6 +21,7 @@ use crate::model::{ClientOrderId, Modification, Order};
 use crate::runtime::crash;
 
 const UNSETTLED: &str = "a change under this name was sent, and nobody knows yet what became of it; it is being looked up";
+const NOT_YET: &str = "nobody knows yet whether the venue has this order; change it once that is told";
 
 type Ended = Option<Answer>;
 
@@ -86,7 +87,11 @@ impl Desk {
             return Err(no(late, "desk"));
         }
         let order = seat.broker.order(key).map_err(|error| no(unread(action, &error), "http"))?;
-        let order = order.ok_or_else(|| failed(&BrokerError::UnknownOrder(name_of(key))))?;
+        let order = match order {
+            Some(order) => order,
+            None if self.is_unsettled(asked, key) => return Err(no(Answer { advice: Some("retry"), ..Answer::denied(action, NOT_YET) }, "desk")),
+            None => return Err(failed(&BrokerError::UnknownOrder(name_of(key)))),
+        };
         if !seat.broker.capabilities().modify {
             return Err(failed(&BrokerError::Unsupported { broker: seat.of.broker.to_string(), what: "changes of orders".to_owned() }));
         }
@@ -119,6 +124,13 @@ impl Desk {
                 self.settle_change(seat, &record, key, Answer::failed(action, &error), record.entry.clone())
             }
         })
+    }
+
+    /// Whether the order may be on its way yet.
+    fn is_unsettled(&self, asked: &Asked<'_>, key: &OrderKey) -> bool {
+        let OrderKey::Client(id) = key else { return false };
+        let known = self.ledger.journal().command(&asked.seat.of.account, id.as_str());
+        known.is_ok_and(|known| known.is_some_and(|known| known.state != CommandState::Answered))
     }
 
     fn submit_change(&self, asked: &Asked<'_>, key: &OrderKey, record: &CommandRecord) -> Result<(), Answer> {

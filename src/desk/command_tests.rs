@@ -221,7 +221,7 @@ fn a_cancel_is_done_again_without_harm_and_says_what_it_found() {
     venue.will([Does::Fails(BrokerError::Rejected { code: None, reason: "no".to_owned() })]);
     life.tell(&buy("b-4", 1));
     let calls = venue.calls().len();
-    assert_eq!((cancel("b-4")["reason"].as_str(), venue.calls().len()), (Some("the order is rejected and cannot be changed any more"), calls));
+    assert_eq!((cancel("b-4")["reason"].as_str(), venue.calls().len()), (Some("the order is rejected and cannot be changed any more"), calls + 1));
 }
 
 #[test]
@@ -278,4 +278,47 @@ fn an_entry_that_was_answered_is_not_carried_out_again_after_a_death_and_hears_t
     }
     assert_eq!((venue.calls(), life.streamed()), (calls, told));
     assert_eq!(result(&life.tell(&buy("b-3", 1))).0, "accepted", "another entry is another try");
+}
+
+#[test]
+fn a_venue_that_wants_to_be_left_alone_for_long_holds_nobody_up() {
+    let (folder, venue) = (folder(), venue());
+    let life = live(&folder, &venue);
+    let until = Timestamp::from_nanos(wall_now().nanos() + 3_600_000_000_000);
+    let patient = buy("b-1", 1).replacen('{', &format!(r#"{{"expires_at":"{until}","#), 1);
+    venue.will([Does::Fails(BrokerError::RateLimited { after: Some(Duration::from_secs(30)) })]);
+    let denied = life.tell(&patient);
+    assert_eq!((result(&denied), denied["retry_after_ms"].as_u64()), (("denied", "retry_after"), Some(30_000)));
+    assert_eq!(result(&life.tell(&patient)).0, "accepted");
+}
+
+#[test]
+fn another_body_is_a_conflict_while_the_first_is_under_way() {
+    let (folder, venue) = (folder(), venue());
+    let life = live(&folder, &venue);
+    let (desk, (tell, said)) = (Arc::downgrade(&life.desk), crossbeam_channel::bounded(2));
+    *venue.on_place.lock() = Some(Box::new(move || {
+        for quantity in [1, 2] {
+            let command = crate::contract::parse_command(buy("b-1", quantity).as_bytes()).unwrap();
+            let answer = desk.upgrade().unwrap().handle(command, &format!("9-{quantity}"), wall_now(), false).unwrap();
+            tell.send(answer.to_json()).unwrap();
+        }
+    }));
+    assert_eq!(result(&life.tell(&buy("b-1", 1))).0, "accepted");
+    let answers: Vec<serde_json::Value> = said.try_iter().map(|json| serde_json::from_str(&json).unwrap()).collect();
+    assert_eq!(result(&answers[0]), ("unknown", "look_up"));
+    assert_eq!((result(&answers[1]), answers[1]["rule"].as_str()), (("denied", "fix_request"), Some("id_conflict")));
+}
+
+#[test]
+fn an_order_that_may_be_on_its_way_is_not_called_unknown_to_whoever_changes_it() {
+    let (folder, venue) = (folder(), venue());
+    let life = live(&folder, &venue);
+    venue.will([Does::Loses]);
+    life.tell(&buy("b-1", 1));
+    venue.blind.store(true, Relaxed);
+    let change = || life.tell(r#"{"action":"modify","client_order_id":"b-1","qty":5,"new_client_order_id":"b-2"}"#);
+    assert_eq!((result(&change()), life.state("b-2")), (("denied", "retry"), None));
+    venue.blind.store(false, Relaxed);
+    assert_eq!(result(&change()).0, "accepted");
 }

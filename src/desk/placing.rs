@@ -27,6 +27,8 @@ use crate::runtime::{Waited, crash};
 
 /// How often one command is sent that the venue demonstrably did not take.
 const TRIES: u32 = 3;
+/// Who has to wait longer is told so instead: meanwhile the other commands of the same bot would wait as well.
+const LONGEST_WAIT: Duration = Duration::from_secs(2);
 const TRY_AGAIN: Duration = Duration::from_millis(250);
 /// How long an order waits for the account to be counted.
 pub(super) const COUNTED_WITHIN: Duration = Duration::from_secs(10);
@@ -96,7 +98,7 @@ impl Desk {
     pub(super) fn place_once(&self, asked: &Asked<'_>, wanted: Wanted) -> Option<Answer> {
         let job = Job { asked, name: wanted.name().clone(), body: wanted.text(asked), patience: wanted.patience(), expires: asked.expires(wanted.patience()) };
         let Some(_claim) = self.claims.take(&asked.seat.of.account, job.name.as_str()) else {
-            return Some(asked.unknown(&job.name, UNSETTLED));
+            return Some(self.is_free(&job).err().flatten().unwrap_or_else(|| asked.unknown(&job.name, UNSETTLED)));
         };
         self.place(&job, wanted).unwrap_or_else(|ended| ended)
     }
@@ -279,7 +281,7 @@ impl Desk {
                 Err(BrokerError::NotConnected { .. } | BrokerError::Unavailable { .. }) => TRY_AGAIN * round,
                 _ => break,
             };
-            if later((self.clock)(), wait) >= job.expires || self.token.wait(wait) == Waited::Stopped || !(self.may_send)() {
+            if wait > LONGEST_WAIT || later((self.clock)(), wait) >= job.expires || self.token.wait(wait) == Waited::Stopped || !(self.may_send)() {
                 break;
             }
             let _passing = seat.pass();
