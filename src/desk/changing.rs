@@ -98,7 +98,7 @@ impl Desk {
         if !seat.takes_orders {
             return Err(no(switched_off(action), "desk"));
         }
-        let left = since((self.clock)(), asked.expires(Asked::change_for())).min(super::placing::COUNTED_WITHIN);
+        let left = since((self.clock)(), asked.expires(Asked::change_for()));
         if !seat.wait_until_counted(Instant::now() + left, &self.token) {
             return Err(no(not_ready(action), "desk"));
         }

@@ -322,3 +322,18 @@ fn an_order_that_may_be_on_its_way_is_not_called_unknown_to_whoever_changes_it()
     venue.blind.store(false, Relaxed);
     assert_eq!(result(&change()).0, "accepted");
 }
+
+#[test]
+fn who_comes_when_the_account_could_not_be_counted_for_long_waits_no_more() {
+    let (folder, venue) = (folder(), venue());
+    let life = live(&folder, &venue);
+    let begun = std::time::Instant::now();
+    life.seat.mistrust_since(begun - Duration::from_secs(10));
+    life.seat.mistrust();
+    for name in ["b-1", "b-2"] {
+        assert_eq!(life.tell(&buy(name, 1))["rule"], "not_ready");
+    }
+    assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+    life.seat.count(&life.ledger).unwrap();
+    assert_eq!(result(&life.tell(&buy("b-1", 1))).0, "accepted");
+}

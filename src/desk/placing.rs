@@ -30,8 +30,6 @@ const TRIES: u32 = 3;
 /// Who has to wait longer is told so instead: meanwhile the other commands of the same bot would wait as well.
 const LONGEST_WAIT: Duration = Duration::from_secs(2);
 const TRY_AGAIN: Duration = Duration::from_millis(250);
-/// How long an order waits for the account to be counted.
-pub(super) const COUNTED_WITHIN: Duration = Duration::from_secs(10);
 const UNSETTLED: &str = "an order of this name was sent, and nobody knows yet what became of it; it is being looked up";
 
 /// The end of a command before its order: `None` is the stop of the process, at which nobody is told anything.
@@ -222,7 +220,7 @@ impl Desk {
         if job.asked.seat.is_counted() {
             return Ok(());
         }
-        let left = super::asked::since((self.clock)(), job.expires).min(COUNTED_WITHIN);
+        let left = super::asked::since((self.clock)(), job.expires);
         if job.asked.seat.wait_until_counted(Instant::now() + left, &self.token) { Ok(()) } else { Err(not_ready(job.asked.action)) }
     }
 

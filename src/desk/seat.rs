@@ -24,6 +24,9 @@ use crate::runtime::{StopToken, Waited};
 /// How old the equity may be that the daily loss is judged by.
 const WORTH_LIFETIME: Duration = Duration::from_millis(500);
 
+/// How long orders wait for the account to be counted.
+const COUNTED_WITHIN: Duration = Duration::from_secs(10);
+
 /// How soon somebody who waits for the account to be counted looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
 
@@ -74,6 +77,8 @@ pub struct Seat {
     passage: RwLock<()>,
     /// Whether gate and positions know what the broker holds: before that nothing new passes.
     counted: AtomicBool,
+    /// Since when that is so, where it is so.
+    uncounted_since: Mutex<Instant>,
     worth: Mutex<Cached<Worth>>,
 }
 
@@ -112,6 +117,7 @@ impl Seat {
             guarded,
             passage: RwLock::new(()),
             counted: AtomicBool::new(false),
+            uncounted_since: Mutex::new(Instant::now()),
             worth: Mutex::new(Cached::new(WORTH_LIFETIME)),
         }
     }
@@ -128,15 +134,24 @@ impl Seat {
 
     /// What is counted may be wrong: nothing new passes until it was counted again.
     pub fn mistrust(&self) {
-        self.counted.store(false, Ordering::Release);
+        self.mistrust_since(Instant::now());
+    }
+
+    pub(super) fn mistrust_since(&self, now: Instant) {
+        let mut since = self.uncounted_since.lock();
+        if self.counted.swap(false, Ordering::AcqRel) {
+            *since = now;
+        }
     }
 
     pub fn is_counted(&self) -> bool {
         self.counted.load(Ordering::Acquire)
     }
 
-    /// Waits for the account to be counted, no longer than until the stop.
+    /// Waits for the account to be counted, no longer than until the stop. All who wait do so together: whoever comes when
+    /// that has taken too long already is not held up, nor are the cancels behind him.
     pub fn wait_until_counted(&self, deadline: Instant, token: &StopToken) -> bool {
+        let deadline = deadline.min(*self.uncounted_since.lock() + COUNTED_WITHIN);
         while !self.is_counted() {
             if Instant::now() >= deadline || token.wait(LOOK_AGAIN) == Waited::Stopped {
                 return self.is_counted();
