@@ -25,7 +25,7 @@ pub struct Shared {
     pub closing: Arc<AtomicBool>,
     /// The listener listens no longer.
     pub over: Arc<AtomicBool>,
-    /// Commands that have their last word, by client order id.
+    /// Commands that have their last word: by client order id, and those that own no order as `action client_order_id`.
     pub answered: Arc<Mutex<BTreeSet<String>>>,
 }
 
@@ -56,7 +56,7 @@ pub fn listener(url: &str, key: &str, shared: &Shared) -> JoinHandle<Vec<Entry>>
                         return heard;
                     }
                     for (id, entry) in found {
-                        shared.answered.lock().extend(entry.answers().map(str::to_owned));
+                        shared.answered.lock().extend(entry.answers().map(str::to_owned).into_iter().chain(entry.said.reply().map(|(name, _)| name)));
                         cursor = id;
                         heard.push(entry);
                     }
@@ -120,6 +120,13 @@ pub fn market(id: &str, symbol: &str, side: &str) -> Value {
         "action": "place", "exchange": "alpaca", "client_order_id": id, "symbol": symbol, "side": side, "type": "market", "qty": "1",
         "time_in_force": "day", "expires_at": expires_at,
     })
+}
+
+/// An order that rests below the market.
+pub fn resting(id: &str, symbol: &str) -> Value {
+    let mut order = market(id, symbol, "buy");
+    (order["type"], order["limit_price"]) = ("limit".into(), "1.00".into());
+    order
 }
 
 /// Buys and sells by turns through the broker; every fourth order rests and is cancelled. Returns the names of its orders.

@@ -74,6 +74,7 @@ pub enum Said {
         answer: bool,
     },
     Reply {
+        action: String,
         client: String,
         result: String,
     },
@@ -165,13 +166,23 @@ impl Entry {
 
     /// Whether it is the last word on a command of this name.
     pub fn answers(&self) -> Option<&str> {
-        let is_final = |word: &str| matches!(word, "accepted" | "rejected" | "denied" | "id_conflict" | "expired");
+        let is_final = |word: &str| matches!(word, "accepted" | "rejected" | "denied" | "never_arrived" | "id_conflict" | "expired");
         match &self.said {
             Said::Order { client, event, answer: true, .. } => is_final(event).then_some(client),
-            Said::Reply { client, result } => is_final(result).then_some(client),
+            Said::Reply { client, result, .. } => is_final(result).then_some(client),
             // What the venue says of an order answers the command that it came of.
             Said::Order { client, .. } => Some(client),
             Said::Unreadable => None,
+        }
+    }
+}
+
+impl Said {
+    /// The last word on a command that owns no order, as `action client_order_id`, and what it is.
+    pub fn reply(&self) -> Option<(String, &str)> {
+        match self {
+            Said::Reply { action, client, result } if result != "unknown" => Some((format!("{action} {client}"), result)),
+            _ => None,
         }
     }
 }
@@ -192,7 +203,7 @@ fn said(text: &str) -> Option<Said> {
                 answer: body["answer"] == true,
             })
         }
-        "order_reply" => Some(Said::Reply { client: text(&body["client_order_id"]), result: text(&body["result"]) }),
+        "order_reply" => Some(Said::Reply { action: text(&body["action"]), client: text(&body["client_order_id"]), result: text(&body["result"]) }),
         _ => None,
     }
 }
