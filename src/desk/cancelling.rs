@@ -5,10 +5,12 @@
 use super::answer::{Answer, CanceledView, Verdict};
 use super::asked::Asked;
 use super::desk::{Desk, accepted, client_id_of};
-use crate::events::OrderKey;
+use super::seat::Seat;
+use crate::contract::{Wish, parse_command};
+use crate::events::{Command, OrderKey};
 use crate::exchanges::BrokerError;
 use crate::journal::{CommandRecord, CommandState};
-use crate::model::{ClientOrderId, OrderStatus, Symbol};
+use crate::model::{ClientOrderId, OrderRequest, OrderStatus, Symbol};
 use crate::runtime::crash;
 
 const NOTED: &str = "nobody knows yet whether the venue has this order; it is cancelled as soon as it turns out to";
@@ -67,7 +69,35 @@ impl Desk {
         })
     }
 
+    /// What the venue has and nobody knows of yet is no order that it can be asked to end: it ends when it turns up.
+    pub(super) fn wish_for_end_of_unknown(&self, seat: &Seat, concerned: impl Fn(&CommandRecord, Option<&OrderRequest>) -> bool) {
+        let account = &seat.of.account;
+        let order_of = |record: &CommandRecord| match parse_command(record.request.as_deref()?.as_bytes()).ok()?.wish {
+            Wish::Order(Command::Place(request)) => Some(request),
+            _ => None,
+        };
+        let wished = self.ledger.journal().unsettled(account).and_then(|unsettled| {
+            let wanted = |record: &&CommandRecord| record.state == CommandState::Unknown && concerned(record, order_of(record).as_ref());
+            let names: Vec<&str> = unsettled.iter().filter(wanted).map(|record| record.name.as_str()).collect();
+            if names.is_empty() {
+                return Ok(());
+            }
+            self.ledger.journal().write(|step| {
+                names.iter().try_for_each(|name| match step.command(account, name)?.filter(|record| record.state == CommandState::Unknown) {
+                    Some(record) => step.put_command(account, &CommandRecord { cancel_wanted: true, ..record }),
+                    None => Ok(()),
+                })
+            })
+        });
+        match wished {
+            Ok(()) => self.look_up(),
+            Err(error) => log::error!("orders of which nobody knows yet may stay open: {error}"),
+        }
+    }
+
     pub(super) fn cancel_all(&self, asked: &Asked<'_>, symbol: Option<&Symbol>) -> Answer {
+        // Before the venue is asked: what turns up in between is cancelled twice, which harms nothing.
+        self.wish_for_end_of_unknown(asked.seat, |_, order| symbol.is_none_or(|symbol| order.is_some_and(|order| order.symbol == *symbol)));
         let canceled = asked.seat.broker.cancel_all(symbol);
         crash::point("C4-sent");
         let answer = match canceled {

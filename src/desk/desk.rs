@@ -17,9 +17,9 @@ use super::ledger::Ledger;
 use super::placing::Wanted;
 use super::seat::Seat;
 use super::workers::client_order_id;
-use crate::contract::{BadCommand, DeskCommand, OrderSetting, Wish, write_order};
+use crate::contract::{BadCommand, DeskCommand, HaltWord, OrderSetting, Scope, Wish, write_order};
 use crate::events::{Command, MarketDataEvent, OrderKey};
-use crate::model::{ExchangeName, Order, OrderRequest, Position, Quantity, Side, Size, Symbol, Timestamp};
+use crate::model::{ClientOrderId, ExchangeName, Order, OrderRequest, Position, Quantity, Side, Size, Symbol, Timestamp};
 use crate::risk::Sight;
 use crate::runtime::{StopToken, crash};
 
@@ -73,7 +73,23 @@ impl Desk {
 
     /// What stands under the kill switch in Redis now.
     pub fn kill_switch(&self, text: Option<&str>) {
-        self.halts.switch(&self.seats, text, (self.clock)());
+        if self.halts.switch(&self.seats, text, (self.clock)())
+            && let Some(first) = self.seats.first()
+        {
+            self.wish_for_end_under(&Scope::All, first);
+        }
+    }
+
+    /// A halt that cancels what is open means what turns out to be open as well.
+    fn wish_for_end_under(&self, scope: &Scope, seat: &Seat) {
+        for other in &self.seats {
+            self.wish_for_end_of_unknown(other, |record, _| match scope {
+                Scope::All => true,
+                Scope::Broker => other.of.broker == seat.of.broker,
+                Scope::Account => other.of == seat.of,
+                Scope::Bot(bot) => record.name.parse::<ClientOrderId>().is_ok_and(|name| name.bot() == Some(bot.as_ref())),
+            });
+        }
     }
 
     /// A command that could not be read.
@@ -127,7 +143,12 @@ impl Desk {
                     None => self.carry(&asked, wish)?,
                 }
             }
-            Wish::Halt { scope, mode, reason } => self.halts.halt(&self.seats, seat, &scope, mode, reason, now),
+            Wish::Halt { scope, mode, reason } => {
+                if mode == HaltWord::HaltAndCancel {
+                    self.wish_for_end_under(&scope, seat);
+                }
+                self.halts.halt(&self.seats, seat, &scope, mode, reason, now)
+            }
             Wish::Ask(question) => self.answer(action, seat, &question, now).unwrap_or_else(|error| Answer::failed(action, &error)),
             Wish::Reconcile { dry_run } => self.reconcile(action, seat, dry_run),
             // Done once more after a restart, it would undo what was decided since.

@@ -99,9 +99,11 @@ impl HaltFile {
 
     /// The kill switch in Redis: while the key exists, everything is halted. The text is the reason, or an object with
     /// `reason`, `cancel_open` and `reduce_only`.
-    pub fn switch(&self, seats: &[Arc<Seat>], text: Option<&str>, now: Timestamp) {
+    ///
+    /// Returns whether it was thrown now, and cancels what is open.
+    pub fn switch(&self, seats: &[Arc<Seat>], text: Option<&str>, now: Timestamp) -> bool {
         let thrown = self.book.lock().get(&HaltScope::All).is_some_and(|record| record.reason.starts_with(SWITCH));
-        let Some(seat) = seats.first() else { return };
+        let Some(seat) = seats.first() else { return false };
         match text {
             Some(text) if !thrown => {
                 let words: Words = serde_json::from_str(text).unwrap_or_else(|_| Words { reason: text.to_owned(), ..Words::default() });
@@ -112,10 +114,12 @@ impl HaltFile {
                 };
                 let reason: String = words.reason.chars().filter(|c| !c.is_control()).take(MAX_REASON).collect();
                 self.halt(seats, seat, &Scope::All, word, format!("{SWITCH} {reason}"), now);
+                return word == HaltWord::HaltAndCancel;
             }
             None if thrown => drop(self.resume(seats, seat, &Scope::All)),
             _ => {}
         }
+        false
     }
 
     pub fn resume(&self, seats: &[Arc<Seat>], seat: &Seat, scope: &Scope) -> Answer {

@@ -186,7 +186,7 @@ impl Lookups<'_> {
         let (desk, seat, record) = (self.desk, case.seat, &case.record);
         let expired = record.expires.is_none_or(|at| at <= (desk.clock)());
         let reason = match () {
-            () if record.cancel_wanted => format!("{NEVER_HEARD}, and its sender wants it no more"),
+            () if record.cancel_wanted => format!("{NEVER_HEARD}, and it is wanted no more"),
             () if record.sent == 0 => NEVER_HEARD.to_owned(),
             () if !seat.broker.capabilities().unique_client_ids => format!("{NEVER_HEARD}; sent again it could be taken twice"),
             () if expired => format!("{NEVER_HEARD}, and it has expired since"),

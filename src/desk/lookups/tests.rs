@@ -246,3 +246,36 @@ fn an_order_that_arrives_after_it_was_given_up_can_be_cancelled() {
     live(&elsewhere, &venue).tell(&buy("b-1", 1));
     assert_eq!(result(&cancel()).0, "accepted");
 }
+
+#[test]
+fn who_ends_everything_ends_what_turns_up_later_too() {
+    let ways: [&dyn Fn(&Life); 4] = [
+        &|life| drop(life.tell(r#"{"action":"cancel_all"}"#)),
+        &|life| drop(life.tell(r#"{"action":"cancel_all","symbol":"AAPL"}"#)),
+        &|life| drop(life.tell(r#"{"action":"halt","bot":"b","cancel_open":true}"#)),
+        &|life| life.desk.kill_switch(Some(r#"{"reason":"news","cancel_open":true}"#)),
+    ];
+    for (at, end_all) in ways.iter().enumerate() {
+        let (folder, venue) = (folder(), venue());
+        let life = live(&folder, &venue);
+        venue.will([Does::Loses]);
+        life.tell(&buy("b-1", 1));
+        venue.will([Does::Fails(lost())]);
+        life.tell(&buy("b-2", 1));
+        // The venue does not show yet what it has, to those who end it either.
+        let order = venue.orders.lock().remove("b-1").unwrap();
+        end_all(&life);
+        venue.orders.lock().insert("b-1".to_owned(), order);
+        look(&life, &TWICE);
+        assert!(!venue.orders.lock()["b-1"].status.is_open(), "{at}");
+        assert_eq!((life.state("b-1"), life.state("b-2")), (Some(CommandState::Answered), Some(CommandState::Answered)), "{at}");
+        assert_eq!(venue.calls().iter().filter(|call| *call == "place b-2").count(), 1, "{at}");
+    }
+    let (folder, venue) = (folder(), venue());
+    let life = live(&folder, &venue);
+    venue.will([Does::Loses]);
+    life.tell(&buy("b-1", 1));
+    life.tell(r#"{"action":"cancel_all","symbol":"MSFT"}"#);
+    look(&life, &TWICE);
+    assert!(venue.orders.lock()["b-1"].status.is_open(), "another symbol");
+}
