@@ -337,3 +337,20 @@ fn who_comes_when_the_account_could_not_be_counted_for_long_waits_no_more() {
     life.seat.count(&life.ledger).unwrap();
     assert_eq!(result(&life.tell(&buy("b-1", 1))).0, "accepted");
 }
+
+#[test]
+fn an_order_whose_end_was_wished_for_meanwhile_is_settled_once_that_has_arrived() {
+    let (folder, venue) = (folder(), venue());
+    let life = live(&folder, &venue);
+    let desk = Arc::downgrade(&life.desk);
+    *venue.on_place.lock() = Some(Box::new(move || {
+        let cancel = crate::contract::parse_command(br#"{"action":"cancel","client_order_id":"b-1"}"#).unwrap();
+        desk.upgrade().unwrap().handle(cancel, "9-0", wall_now(), false).unwrap();
+    }));
+    venue.will([Does::Obeys, Does::Fails(away())]);
+    assert_eq!(result(&life.tell(&buy("b-1", 1))), ("unknown", "look_up"));
+    let record = life.record("b-1").unwrap();
+    assert_eq!((record.state, record.cancel_wanted), (CommandState::Unknown, true), "whoever looks it up goes on");
+    assert_eq!(venue.calls(), ["place b-1", "cancel b-1"]);
+    *venue.on_place.lock() = None;
+}

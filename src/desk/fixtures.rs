@@ -27,6 +27,8 @@ pub(super) enum Does {
     Fails(BrokerError),
     /// What it is asked, and its answer is lost.
     Loses,
+    /// What it is asked.
+    Obeys,
 }
 
 pub(super) struct Venue {
@@ -100,7 +102,7 @@ impl Venue {
         match next {
             Some(Does::Fails(error)) => Err(error),
             Some(Does::Loses) => act().and_then(|_| Err(lost())),
-            None => act(),
+            Some(Does::Obeys) | None => act(),
         }
     }
 

@@ -17,11 +17,12 @@ use super::answer::Answer;
 use super::asked::{Asked, later};
 use super::desk::{Desk, is_same, quantity_held};
 use super::keeping::{Case, Settling, Told, conflict};
+use super::seat::Seat;
 use crate::contract::{write_close, write_place};
 use crate::events::OrderKey;
 use crate::exchanges::BrokerError;
 use crate::journal::{CommandRecord, CommandState, JournalError};
-use crate::model::{ClientOrderId, Order, OrderChange, OrderClass, OrderRequest, OrderType, Size, Symbol, TimeInForce, Timestamp};
+use crate::model::{ClientOrderId, Order, OrderChange, OrderClass, OrderRequest, OrderStatus, OrderType, Size, Symbol, TimeInForce, Timestamp};
 use crate::risk::{Approved, Rule};
 use crate::runtime::{Waited, crash};
 
@@ -310,16 +311,34 @@ impl Desk {
         }
     }
 
-    /// The venue has it; somebody may have asked for its end meanwhile.
+    /// The venue has it. Whoever has asked for its end meanwhile gets that first: what cannot be asked for now is for whoever
+    /// looks outcomes up.
     pub(super) fn stands(&self, case: &Case<'_>, order: &Order, repeated: bool, how: &str) -> Ended {
+        let kept = self.ledger.journal().command(&case.seat.of.account, &case.record.name);
+        let was_wanted = kept.is_ok_and(|kept| kept.is_some_and(|kept| kept.cancel_wanted));
+        if was_wanted && !end(case.seat, order) {
+            let cause = "it has the order, which is to be cancelled and could not be yet".to_owned();
+            return self.settle_unknown(case, &BrokerError::OutcomeUnknown { broker: case.seat.of.broker.to_string(), cause });
+        }
         let (answer, cancel_wanted) = self.settle_accepted(case, order, repeated, how)?;
-        if cancel_wanted
-            && order.status.is_open()
-            && let Err(error) = case.seat.broker.cancel(&OrderKey::Venue(order.id.clone()))
-        {
-            log::error!("{} is not cancelled, as its sender asked: {error}", order.request.client_order_id);
+        if cancel_wanted && !was_wanted && !end(case.seat, order) {
+            log::error!("{} is not cancelled, as its sender asked", order.request.client_order_id);
         }
         Some(answer)
+    }
+}
+
+/// Cancels an order that somebody wants no more; whether the wish arrived, or is void.
+pub(super) fn end(seat: &Seat, order: &Order) -> bool {
+    if !order.status.is_open() || order.status == OrderStatus::PendingCancel {
+        return true;
+    }
+    match seat.broker.cancel(&OrderKey::Venue(order.id.clone())) {
+        Ok(()) | Err(BrokerError::NotOpen(_) | BrokerError::UnknownOrder(_) | BrokerError::Rejected { .. }) => true,
+        Err(error) => {
+            log::warn!("{} is to be cancelled, and is not yet: {error}", order.request.client_order_id);
+            false
+        }
     }
 }
 

@@ -13,7 +13,7 @@ use self::schedule::Schedule;
 use super::answer::{Answer, Verdict};
 use super::desk::{Desk, accepted, is_same};
 use super::keeping::Case;
-use super::placing::change_of;
+use super::placing::{change_of, end};
 use super::seat::Seat;
 use crate::contract::{Wish, parse_command};
 use crate::events::{Command, OrderKey};
@@ -157,28 +157,14 @@ impl Lookups<'_> {
 
     /// The venue has it. Whoever wanted it cancelled gets that first: what could not be asked for now is asked for later.
     fn adopt(&self, case: &Case<'_>, order: &Order) -> Seen {
-        if case.record.cancel_wanted && !self.cancels(case.seat, order) {
+        if case.record.cancel_wanted && !end(case.seat, order) {
             return Seen::Unasked;
         }
         let cancel_wanted = self.desk.settle_accepted(case, order, false, "found at the venue").map(|(_, wanted)| wanted);
-        if cancel_wanted == Some(true) && !case.record.cancel_wanted && !self.cancels(case.seat, order) {
+        if cancel_wanted == Some(true) && !case.record.cancel_wanted && !end(case.seat, order) {
             log::error!("{} is not cancelled, as its sender asked", case.record.name);
         }
         settled(cancel_wanted)
-    }
-
-    /// Whether the wish arrived, or is void.
-    fn cancels(&self, seat: &Seat, order: &Order) -> bool {
-        if !order.status.is_open() || order.status == OrderStatus::PendingCancel {
-            return true;
-        }
-        match seat.broker.cancel(&OrderKey::Venue(order.id.clone())) {
-            Ok(()) | Err(BrokerError::NotOpen(_) | BrokerError::UnknownOrder(_) | BrokerError::Rejected { .. }) => true,
-            Err(error) => {
-                log::warn!("{} is to be cancelled, and is not yet: {error}", order.request.client_order_id);
-                false
-            }
-        }
     }
 
     /// It has not arrived. Where a name is taken once and never twice it is sent again, as long as it may be.
@@ -247,7 +233,7 @@ impl Lookups<'_> {
     fn look_at_change(&mut self, name: &Name, change: &Change<'_>, now: Instant) -> Seen {
         let Change { seat, record, id, key } = *change;
         let seen = match seat.broker.order(&OrderKey::Client(id.clone())) {
-            Ok(Some(order)) if record.cancel_wanted && !self.cancels(seat, &order) => Seen::Unasked,
+            Ok(Some(order)) if record.cancel_wanted && !end(seat, &order) => Seen::Unasked,
             Ok(Some(order)) => settled(self.desk.change_settled(seat, record, key, accepted(&record.action, &order))),
             Ok(None) if !self.schedule.missed(name, now) => Seen::Nothing,
             Ok(None) => self.unchanged(seat, record, key),
@@ -272,7 +258,7 @@ impl Lookups<'_> {
             },
             // Something stands in its place: the venue shows it sooner or later.
             Ok(Some(old)) if matches!(old.status, OrderStatus::Replaced | OrderStatus::PendingReplace) => return Seen::Nothing,
-            Ok(Some(old)) if record.cancel_wanted && !self.cancels(seat, &old) => return Seen::Nothing,
+            Ok(Some(old)) if record.cancel_wanted && !end(seat, &old) => return Seen::Nothing,
             Ok(Some(old)) => {
                 seat.guarded().gate.withdraw_change(&old.request.client_order_id);
                 rejected(format!("the change never arrived; the order is {}", old.status))
