@@ -59,7 +59,7 @@ fn changed(n: usize) -> String {
 /// The commands about one order, each with the name of its last word. Each is sent once the one before has that.
 fn chain(n: usize) -> Vec<(String, Value)> {
     let (id, changed) = (id(n), changed(n));
-    let side = if n / 4 % 2 == 0 { "buy" } else { "sell" };
+    let side = if (n / 4).is_multiple_of(2) { "buy" } else { "sell" };
     let mut first = match kind(n) {
         Kind::Market => vec![(id.clone(), market(&id, ["F", "INTC"][n % 2], side))],
         Kind::Open => vec![(id.clone(), market(&id, "KO", "buy"))],
