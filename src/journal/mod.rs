@@ -42,14 +42,12 @@ use crate::model::Timestamp;
 /// Pages in the log at which a writer moves them into the file himself, because nobody has called [`Journal::tidy`].
 const PAGES_AT_MOST: u32 = 100_000;
 /// Pages in the log from which on it is made to begin anew.
-const LONG_LOG: i64 = 40_000;
+const LONG_LOG: i64 = 8_000;
 /// What an empty log may keep of the disk.
 const LOG_BYTES: i64 = 16 * 1024 * 1024;
 /// How long another program that reads may hold us up.
 const PATIENCE: Duration = Duration::from_millis(250);
 const STATEMENTS: usize = 64;
-/// Pages are kept in so much memory, in KiB, so that a commit reads nothing.
-const MEMORY: i64 = 32 * 1024;
 /// For so long a failure is told; whoever waits for the disk tries again far sooner.
 const LATELY: Duration = Duration::from_secs(15);
 
@@ -207,7 +205,6 @@ fn connect(path: &Path) -> rusqlite::Result<Connection> {
     db.set_prepared_statement_cache_capacity(STATEMENTS);
     db.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()))?;
     db.pragma_update(None, "synchronous", "normal")?;
-    db.pragma_update(None, "cache_size", -MEMORY)?;
     db.pragma_update_and_check(None, "wal_autocheckpoint", PAGES_AT_MOST, |_| Ok(()))?;
     db.pragma_update_and_check(None, "journal_size_limit", LOG_BYTES, |_| Ok(()))?;
     Ok(db)
