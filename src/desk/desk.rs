@@ -238,10 +238,16 @@ pub(super) fn accepted(action: &str, order: &Order) -> Answer {
     Answer { client_order_id: Some(order.request.client_order_id.to_string()), order: shown(order), ..Answer::new(action, Verdict::Accepted) }
 }
 
-/// In the venue's own writing where there is one.
+/// The order object: in the venue's own writing where there is one.
+pub(super) fn order_text(order: &Order) -> String {
+    match &order.text {
+        Some(text) => text.to_string(),
+        None => write_order(order, OrderSetting::plain("", asset_class(&order.request.symbol))),
+    }
+}
+
 pub(super) fn shown(order: &Order) -> Option<Box<RawValue>> {
-    let text = order.text.as_ref().map(ToString::to_string);
-    RawValue::from_string(text.unwrap_or_else(|| write_order(order, OrderSetting::plain("", asset_class(&order.request.symbol))))).ok()
+    RawValue::from_string(order_text(order)).ok()
 }
 
 /// As the order object names it.

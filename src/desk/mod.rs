@@ -46,6 +46,7 @@ mod stock;
 mod workers;
 
 pub use answer::{Answer, DifferenceView, ProfitView, ReconcileView, RepairView, Verdict};
+use desk::order_text;
 pub use desk::{Desk, MaySend, STALE_AFTER, WantPrices, asset_class};
 pub use halts::{HaltFile, HaltFileError};
 pub use lookups::run_lookups;

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::error::BrokerError;
+use crate::model::Order;
 use crate::observe::{Counter, Histogram};
 
 /// No budget is known.
@@ -59,6 +60,21 @@ impl BrokerMetrics {
             requests_left: AtomicI64::new(NO_BUDGET),
             uptime: Mutex::new(Uptime { since: now, connected_at: None, connected: Duration::ZERO }),
             reconnects: AtomicU64::new(0),
+        }
+    }
+
+    /// The venue, or we in its place, answered an order after so long.
+    pub fn answered(&self, placed: &Result<Order, BrokerError>, took: Duration) {
+        self.placement.observe(took);
+        match placed {
+            Ok(_) => self.placed.add(1),
+            Err(error) => {
+                self.failed(error);
+                // What never came to a decision was not refused.
+                if matches!(error, BrokerError::Rejected { .. } | BrokerError::DuplicateClientId(_)) {
+                    self.rejected.add(1);
+                }
+            }
         }
     }
 

@@ -6,8 +6,8 @@ use std::sync::Arc;
 
 use super::Manner;
 use super::keys::Keys;
-use crate::contract::{OrderMarks, OrderSetting, encode_order, write_order};
-use crate::desk::asset_class;
+use crate::contract::{OrderMarks, encode_order};
+use crate::desk::order_text;
 use crate::events::{HeardOrder, OrderEvent, OrderSummary, OrderUpdate, Source};
 use crate::journal::Draft;
 use crate::model::{Digits, Order, Timestamp};
@@ -82,10 +82,6 @@ fn words_for(update: &OrderUpdate) -> OrderEvent {
     // What a report shows has no position: it was another by the time that anybody looked.
     let (fill, told) = (update.fill.as_ref(), update.source != Source::Report);
     let quoted = |text: &str| serde_json::Value::from(text).to_string().into_boxed_str();
-    let order_json = match &order.text {
-        Some(text) => text.to_string(),
-        None => write_order(order, OrderSetting::plain("", asset_class(&order.request.symbol))),
-    };
     OrderEvent {
         account: Arc::from(update.of.account.as_str()),
         event: update.change.as_str().to_owned(),
@@ -103,7 +99,7 @@ fn words_for(update: &OrderUpdate) -> OrderEvent {
             filled_qty: digits(order.filled),
             filled_avg_price: order.average_price().and_then(digits),
         },
-        order_json: order_json.into_boxed_str(),
+        order_json: order_text(order).into_boxed_str(),
         extra: update.reason.iter().map(|reason| ("reason".to_owned(), quoted(reason))).collect(),
     }
 }

@@ -6,8 +6,7 @@
 //! Must not know the journal beyond its picture of an order.
 
 use super::entry::Whose;
-use crate::contract::{OrderSetting, write_order};
-use crate::desk::asset_class;
+use crate::desk::order_text;
 use crate::events::OrderUpdate;
 use crate::journal::Known;
 use crate::model::{Order, OrderChange, OrderStatus, Timestamp};
@@ -48,10 +47,6 @@ pub(super) fn after(known: Option<&Known>, update: &OrderUpdate, whose: &Whose, 
 
 /// The order as this word shows it.
 fn picture(order: &Order, whose: &Whose, now: Timestamp) -> Known {
-    let text = match &order.text {
-        Some(text) => text.to_string(),
-        None => write_order(order, OrderSetting::plain("", asset_class(&order.request.symbol))),
-    };
     Known {
         id: order.id.to_string(),
         client_order_id: order.request.client_order_id.to_string(),
@@ -69,7 +64,7 @@ fn picture(order: &Order, whose: &Whose, now: Timestamp) -> Known {
         heard: now,
         bot: whose.bot.clone(),
         ours: whose.ours,
-        text,
+        text: order_text(order),
     }
 }
 

@@ -78,17 +78,7 @@ impl Broker for PaperBroker {
     fn place(&self, order: Approved<OrderRequest>) -> Result<Order, BrokerError> {
         let began = Instant::now();
         let placed = self.timed_place(order.into_inner());
-        self.metrics.placement.observe(began.elapsed());
-        match &placed {
-            Ok(_) => self.metrics.placed.add(1),
-            Err(error) => {
-                self.metrics.failed(error);
-                // What never came to a decision was not refused.
-                if matches!(error, BrokerError::Rejected { .. } | BrokerError::DuplicateClientId(_)) {
-                    self.metrics.rejected.add(1);
-                }
-            }
-        }
+        self.metrics.answered(&placed, began.elapsed());
         placed
     }
 
