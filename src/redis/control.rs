@@ -179,7 +179,8 @@ impl Control {
         if self.session.is_some() && now >= self.ask_role_at {
             self.ask_role();
         }
-        if now >= self.write_at {
+        // By the time after a connect: whoever is told of it finds what was said before it.
+        if Instant::now() >= self.write_at {
             self.write_backlog();
         }
         if let Some(event) = self.news.take()
