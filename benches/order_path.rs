@@ -1,6 +1,10 @@
 //! From a bot's order to its answer: XADD, desk, exchange, and back by the reply channel and by the order stream; beside a
 //! bare HTTP POST on a kept connection to the same exchange in the same run. Prints one line of JSON.
 //!
+//! The bare orders are another account's: what the broker does after an answer to keep the updates of an order would
+//! otherwise be counted against the next one. `redis` is what the two trips through Redis cost alone, with somebody behind
+//! them who answers each entry at once.
+//!
 //! `ORDER_PATH_EXCHANGE=paper` sends the orders to the paper broker instead, which has no order stream of the venue.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "a benchmark talks to whoever runs it")]
 
@@ -26,7 +30,13 @@ use tempfile::TempDir;
 
 const BINARY: &str = env!("CARGO_BIN_EXE_alpaca-broker");
 const ACCOUNT: &str = "5eed0000-0000-4000-8000-000000000001";
+/// Whose orders go through the broker, and whose do not.
+const THROUGH: &str = "SIM";
+const BARE: &str = "BARE";
+const SECRET: &str = "SIM-SECRET";
 const REPLIES: &str = "bench:replies";
+const ECHO: &str = "bench:echo";
+const ECHOES: &str = "bench:echoes";
 /// Cheap enough that all orders can be buys: none is ever the other side of one that still waits.
 const CHEAP: &str = "KO=5.00";
 const WARM_UP: u32 = 100;
@@ -83,6 +93,7 @@ impl Arrivals {
 /// What one manner of sending took, in nanoseconds.
 struct Times {
     bare: Histogram<u64>,
+    redis: Histogram<u64>,
     reply: Histogram<u64>,
     stream: Histogram<u64>,
     unanswered: u64,
@@ -91,7 +102,7 @@ struct Times {
 impl Times {
     fn new() -> Times {
         let new = || Histogram::new(3).unwrap();
-        Times { bare: new(), reply: new(), stream: new(), unanswered: 0 }
+        Times { bare: new(), redis: new(), reply: new(), stream: new(), unanswered: 0 }
     }
 
     fn ratio(&self, of: &Histogram<u64>, quantile: f64) -> f64 {
@@ -111,7 +122,7 @@ impl Times {
             json!({"answers": times.len(), "p50_us": us(times, 0.5), "p99_us": us(times, 0.99), "ratio_p50": round(self.ratio(times, 0.5)),
                    "ratio_p99": round(self.ratio(times, 0.99))})
         };
-        json!({"bare": {"answers": self.bare.len(), "p50_us": us(&self.bare, 0.5), "p99_us": us(&self.bare, 0.99)},
+        json!({"bare": {"answers": self.bare.len(), "p50_us": us(&self.bare, 0.5), "p99_us": us(&self.bare, 0.99)}, "redis": way(&self.redis),
                "reply": way(&self.reply), "stream": way(&self.stream), "unanswered": self.unanswered})
     }
 }
@@ -135,7 +146,7 @@ impl Bare {
         let body = json!({"symbol": "KO", "qty": "1", "side": "buy", "type": "market", "time_in_force": "day", "client_order_id": format!("bare-{n}")});
         let body = body.to_string();
         let request = format!(
-            "POST /v2/orders HTTP/1.1\r\nhost: {}\r\napca-api-key-id: SIM\r\napca-api-secret-key: SIM-SECRET\r\ncontent-type: application/json\r\n\
+            "POST /v2/orders HTTP/1.1\r\nhost: {}\r\napca-api-key-id: {BARE}\r\napca-api-secret-key: {SECRET}\r\ncontent-type: application/json\r\n\
              content-length: {}\r\n\r\n{body}",
             self.address,
             body.len()
@@ -167,36 +178,42 @@ struct Bot {
     exchange: String,
     replies: Arrivals,
     stream: Option<Arrivals>,
+    echoes: Arrivals,
 }
 
 impl Bot {
     fn new(url: &str, exchange: &str) -> Bot {
         let open = || redis::Client::open(url).unwrap().get_connection().unwrap();
-        let replies = Arrivals::default();
-        let (noted, mut listener) = (replies.clone(), open());
-        redis::ConnectionLike::req_packed_command(&mut listener, &redis::cmd("SUBSCRIBE").arg(REPLIES).get_packed_command()).unwrap();
-        thread::spawn(move || {
-            while let Ok(value) = listener.recv_response() {
-                let Some(message) = redis::Msg::from_owned_value(value) else { continue };
-                let body: Value = serde_json::from_str(&message.get_payload::<String>().unwrap()).unwrap();
-                noted.note(&body, &body["client_order_id"]);
-            }
-        });
+        let (replies, echoes) = (Arrivals::default(), Arrivals::default());
+        hear(open(), REPLIES, &replies);
+        hear(open(), ECHOES, &echoes);
+        let (mut reader, mut speaker) = (open(), open());
+        thread::spawn(move || echo(&mut reader, &mut speaker));
         let stream = (exchange == "alpaca").then(Arrivals::default);
         if let Some(noted) = stream.clone() {
             let mut connection = open();
             thread::spawn(move || follow(&mut connection, &noted));
         }
-        Bot { connection: open(), exchange: exchange.to_owned(), replies, stream }
+        Bot { connection: open(), exchange: exchange.to_owned(), replies, stream, echoes }
     }
 
     fn send(&mut self, n: u32) -> (String, Instant) {
+        self.send_to("broker:orders", n)
+    }
+
+    /// How long Redis alone takes to bring an order to somebody and his answer back.
+    fn echoed(&mut self, n: u32) -> Duration {
+        let (id, asked) = self.send_to(ECHO, n);
+        self.echoes.wait(&id).expect("an echo in time") - asked
+    }
+
+    fn send_to(&mut self, stream: &str, n: u32) -> (String, Instant) {
         let id = format!("bench-{n}");
         let command = json!({"action": "place", "exchange": self.exchange, "client_order_id": id, "symbol": "KO", "side": "buy", "type": "market",
                              "qty": "1", "time_in_force": "day", "reply_to": REPLIES});
         let command = command.to_string();
         let asked = Instant::now();
-        redis::cmd("XADD").arg("broker:orders").arg("*").arg("command").arg(command).exec(&mut self.connection).unwrap();
+        redis::cmd("XADD").arg(stream).arg("*").arg("command").arg(command).exec(&mut self.connection).unwrap();
         (id, asked)
     }
 
@@ -206,6 +223,38 @@ impl Bot {
             match arrivals.wait(id) {
                 Some(at) => times_of.record((at - asked).as_nanos() as u64).unwrap(),
                 None => times.unanswered += 1,
+            }
+        }
+    }
+}
+
+/// Notes what is published on a channel.
+fn hear(mut connection: redis::Connection, channel: &str, arrivals: &Arrivals) {
+    let noted = arrivals.clone();
+    redis::ConnectionLike::req_packed_command(&mut connection, &redis::cmd("SUBSCRIBE").arg(channel).get_packed_command()).unwrap();
+    thread::spawn(move || {
+        while let Ok(value) = connection.recv_response() {
+            let Some(message) = redis::Msg::from_owned_value(value) else { continue };
+            let body: Value = serde_json::from_str(&message.get_payload::<String>().unwrap()).unwrap();
+            noted.note(&body, &body["client_order_id"]);
+        }
+    });
+}
+
+/// Answers each entry at once, with what it holds.
+fn echo(reader: &mut redis::Connection, speaker: &mut redis::Connection) {
+    type Rows = Vec<(String, Vec<(String, String)>)>;
+    redis::cmd("XGROUP").arg(&["CREATE", ECHO, "desk", "0", "MKSTREAM"]).exec(reader).unwrap();
+    loop {
+        let mut read = redis::cmd("XREADGROUP");
+        read.arg(&["GROUP", "desk", "broker", "COUNT", "64", "BLOCK", "0", "STREAMS", ECHO, ">"]);
+        let found: redis::RedisResult<Option<Vec<(String, Rows)>>> = read.query(reader);
+        let Ok(found) = found else { return };
+        for (_, fields) in found.into_iter().flatten().flat_map(|(_, rows)| rows) {
+            for (_, text) in fields {
+                if redis::cmd("PUBLISH").arg(ECHOES).arg(text).exec(speaker).is_err() {
+                    return;
+                }
             }
         }
     }
@@ -234,6 +283,7 @@ fn exchange() -> (Process, String) {
     let mut command = Command::new(BINARY);
     command
         .args(["sim", "--listen", "127.0.0.1:0", "--rate", "50", "--symbols", CHEAP])
+        .args([THROUGH, BARE].map(|key| format!("--key={key}:{SECRET}:unlimited")))
         .env_clear()
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
@@ -259,7 +309,7 @@ fn broker(folder: &TempDir, name: &str, exchange: &str, redis: &str) -> Process 
     std::fs::write(path(&format!("exchanges/{name}.yaml")), text).unwrap();
     let mut command = Command::new(BINARY);
     command.args(["run", "--config", "broker.yaml"]).current_dir(folder.path()).env_clear().env("REDIS_URL", redis);
-    command.env("PAPER_ALPACA_API_KEY_ID", "SIM").env("PAPER_ALPACA_API_SECRET_KEY", "SIM-SECRET");
+    command.env("PAPER_ALPACA_API_KEY_ID", THROUGH).env("PAPER_ALPACA_API_SECRET_KEY", SECRET);
     command.env("APCA_API_BASE_URL", format!("http://{exchange}")).env("APCA_API_DATA_URL", format!("http://{exchange}"));
     command.env("APCA_API_STREAM_URL", format!("ws://{exchange}")).env("APCA_TRADING_STREAM_URL", format!("ws://{exchange}/stream"));
     let log = std::fs::File::create(path("log")).unwrap();
@@ -307,12 +357,14 @@ fn main() {
         let times = if n < WARM_UP { &mut warm } else { &mut alone };
         let took = bare.place(number(&mut next_bare));
         times.bare.record(took.as_nanos() as u64).unwrap();
+        times.redis.record(bot.echoed(n).as_nanos() as u64).unwrap();
         let (id, asked) = bot.send(number(&mut next));
         bot.take(&id, asked, times);
     }
     let mut cpu = 0.0;
     for _ in 0..SEGMENTS {
         paced(PER_SECOND, |_| many.bare.record(bare.place(number(&mut next_bare)).as_nanos() as u64).unwrap());
+        paced(PER_SECOND, |n| many.redis.record(bot.echoed(n).as_nanos() as u64).unwrap());
         let before = child::cpu_seconds(service.0.id());
         let mut sent = Vec::new();
         paced(PER_SECOND, |_| sent.push(bot.send(number(&mut next))));
