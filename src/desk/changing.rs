@@ -36,7 +36,7 @@ impl Desk {
             },
         };
         let change = Modification { client_order_id: Some(name.clone()), ..change };
-        let Some(_claim) = self.claims.take(&asked.seat.of.account, name.as_str()) else { return Some(asked.unknown(&name, UNSETTLED)) };
+        let Some(_claim) = self.ledger.claims().take(&asked.seat.of.account, name.as_str()) else { return Some(asked.unknown(&name, UNSETTLED)) };
         let record = CommandRecord {
             name: name.to_string(),
             action: asked.action.to_owned(),

@@ -10,7 +10,6 @@ use serde_json::value::RawValue;
 
 use super::answer::{Answer, Verdict};
 use super::asked::Asked;
-use super::claims::Claims;
 use super::halts::HaltFile;
 use super::keeping::settled_key;
 use super::ledger::Ledger;
@@ -44,7 +43,6 @@ pub struct Desk {
     /// Ends every wait.
     pub(super) token: StopToken,
     pub(super) clock: fn() -> Timestamp,
-    pub(super) claims: Claims,
     /// Something is to be looked up; has room for one.
     wake: Sender<()>,
     pub(super) woken: Receiver<()>,
@@ -63,7 +61,7 @@ impl Desk {
     ) -> Desk {
         halts.restore(&seats);
         let (wake, woken) = bounded(1);
-        Desk { seats, ledger, want_prices, halts, may_send, token, clock, claims: Claims::default(), wake, woken }
+        Desk { seats, ledger, want_prices, halts, may_send, token, clock, wake, woken }
     }
 
     /// Whoever looks outcomes up may look at what is unsettled.

@@ -96,7 +96,7 @@ impl Desk {
     /// before that is known: the command comes again.
     pub(super) fn place_once(&self, asked: &Asked<'_>, wanted: Wanted) -> Option<Answer> {
         let job = Job { asked, name: wanted.name().clone(), body: wanted.text(asked), patience: wanted.patience(), expires: asked.expires(wanted.patience()) };
-        let Some(_claim) = self.claims.take(&asked.seat.of.account, job.name.as_str()) else {
+        let Some(_claim) = self.ledger.claims().take(&asked.seat.of.account, job.name.as_str()) else {
             return Some(self.is_free(&job).err().flatten().unwrap_or_else(|| asked.unknown(&job.name, UNSETTLED)));
         };
         self.place(&job, wanted).unwrap_or_else(|ended| ended)

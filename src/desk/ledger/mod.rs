@@ -26,6 +26,7 @@ use rust_decimal::Decimal;
 use self::entry::{Whose, draft};
 use self::keys::Keys;
 use self::standing::Standing;
+use super::claims::Claims;
 use crate::events::{AccountRef, HeardOrder, OrderKey, OrderUpdate, Source};
 use crate::journal::{Draft, Execution, Journal, JournalError, Known, Step};
 use crate::model::{AccountId, Fill, Order, OrderChange, OrderStatus, Timestamp, VenueOrderId};
@@ -49,17 +50,23 @@ pub struct Ledger {
     journal: Arc<Journal>,
     /// Woken when something was numbered; has room for one.
     appended: Sender<()>,
+    /// Commands of which the outcome is about to be taken.
+    claims: Claims,
     sim: bool,
     clock: fn() -> Timestamp,
 }
 
 impl Ledger {
     pub fn new(journal: Arc<Journal>, appended: Sender<()>, sim: bool, clock: fn() -> Timestamp) -> Ledger {
-        Ledger { journal, appended, sim, clock }
+        Ledger { journal, appended, claims: Claims::default(), sim, clock }
     }
 
     pub fn journal(&self) -> &Arc<Journal> {
         &self.journal
+    }
+
+    pub(super) fn claims(&self) -> &Claims {
+        &self.claims
     }
 
     /// Whoever carries updates to the bots may look.

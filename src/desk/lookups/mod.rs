@@ -112,7 +112,7 @@ impl Lookups<'_> {
     fn look_at(&mut self, name: &Name, now: Instant) -> Seen {
         let Some(seat) = self.desk.seats.get(name.0) else { return Seen::Settled };
         // A worker is at it: it is not unsettled, but under way.
-        let Some(_claim) = self.desk.claims.take(&seat.of.account, &name.1) else { return Seen::Unasked };
+        let Some(_claim) = self.desk.ledger.claims().take(&seat.of.account, &name.1) else { return Seen::Unasked };
         let record = match self.desk.ledger.journal().command(&seat.of.account, &name.1) {
             Ok(Some(record)) if record.state != CommandState::Answered => record,
             Ok(_) => return Seen::Settled,
