@@ -22,8 +22,9 @@ pub(super) struct Stream {
     pub given: u64,
     /// Copies are sent above this number; `None` before the first look. A bot's stream has no copies.
     pub copied: Option<u64>,
-    /// What the journal knows of that.
+    /// What the journal knows of that, and when it is told again.
     pub noted: u64,
+    pub note_at: Instant,
     /// A number that Redis found unfit.
     pub unfit: Option<u64>,
     pub retry_at: Instant,
@@ -38,7 +39,7 @@ impl Stream {
             None => order_updates(account.as_str()),
         };
         let target = Target::new(key, FIELD);
-        Stream { account, bot, target, given: 0, copied: None, noted: 0, unfit: None, retry_at: now, trim_at: now, look_at: now }
+        Stream { account, bot, target, given: 0, copied: None, noted: 0, note_at: now, unfit: None, retry_at: now, trim_at: now, look_at: now }
     }
 
     /// Above this number there is something to do.
@@ -48,6 +49,11 @@ impl Stream {
             (Next::Append(at), None) => at,
             (Next::Look | Next::Make, _) => self.noted,
         }
+    }
+
+    /// Whether copies were sent that the journal does not know of.
+    pub fn is_to_be_noted(&self) -> bool {
+        self.bot.is_none() && self.copied.is_some_and(|copied| copied > self.noted)
     }
 
     /// How many are not in the stream yet.

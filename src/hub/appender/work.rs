@@ -28,6 +28,9 @@ const TRIM_EVERY: Duration = Duration::from_secs(3_600);
 /// How often we ask whether we are the broker now.
 const ASK_AGAIN: Duration = Duration::from_millis(100);
 const BEAT: Duration = Duration::from_secs(1);
+/// How often the journal is told which copies were sent. It matters only where a stream is gone when the next process looks;
+/// told at each turn, it would be a step of the journal for every order.
+const NOTE_EVERY: Duration = Duration::from_secs(1);
 /// What the stop leaves for the last updates.
 const LAST_WITHIN: Duration = Duration::from_millis(500);
 
@@ -112,6 +115,7 @@ impl Work {
         }
         self.last_at = Some(Instant::now() + LAST_WITHIN);
         while self.leads() && self.writer.is_up() && self.turn()? && !self.is_over() {}
+        self.note_copies(Instant::now() + NOTE_EVERY);
         self.notice();
         Ok(())
     }
@@ -161,6 +165,7 @@ impl Work {
             }
             self.streams = streams;
         }
+        self.note_copies(Instant::now());
         self.of.stats.waiting.set(i64::try_from(self.waiting()).unwrap_or(i64::MAX));
         Ok(more)
     }
@@ -217,12 +222,6 @@ impl Work {
             return Ok(false);
         }
         let served = self.advance(stream);
-        if let Some(copied) = stream.copied.filter(|copied| stream.bot.is_none() && *copied > stream.noted) {
-            match self.of.journal.copied(&stream.account, copied) {
-                Ok(()) => stream.noted = copied,
-                Err(error) => self.journal_failed(&error),
-            }
-        }
         if let (None, Some(n)) = (&stream.bot, stream.target.last().filter(|n| *n > 0)) {
             self.of.stats.last.lock().insert(stream.account.clone(), stream.target.id(n));
         }
@@ -238,6 +237,19 @@ impl Work {
             }
         }
         Ok(false)
+    }
+
+    /// Tells the journal which copies were sent, where that is due by `now`.
+    fn note_copies(&mut self, now: Instant) {
+        let mut streams = std::mem::take(&mut self.streams);
+        for stream in streams.iter_mut().filter(|stream| stream.is_to_be_noted() && stream.note_at <= now) {
+            stream.note_at = now + NOTE_EVERY;
+            match self.of.journal.copied(&stream.account, stream.copied.unwrap_or_default()) {
+                Ok(()) => stream.noted = stream.copied.unwrap_or_default(),
+                Err(error) => self.journal_failed(&error),
+            }
+        }
+        self.streams = streams;
     }
 
     fn advance(&mut self, stream: &mut Stream) -> Result<bool, Halt> {
@@ -391,7 +403,8 @@ impl Work {
             self.writer.due().min(now + BEAT)
         } else {
             let of_streams = self.streams.iter().flat_map(|stream| [stream.retry_at, stream.trim_at, stream.look_at]);
-            of_streams.filter(|at| *at > now).fold(self.writer.due().min(now + BEAT), Instant::min)
+            let notes = self.streams.iter().filter(|stream| stream.is_to_be_noted()).map(|stream| stream.note_at);
+            of_streams.chain(notes).filter(|at| *at > now).fold(self.writer.due().min(now + BEAT), Instant::min)
         };
         let ended = select! {
             recv(self.wake) -> woken => woken.is_err(),
