@@ -127,7 +127,7 @@ impl Journal {
     }
 
     pub fn command(&self, account: &AccountId, name: &str) -> Result<Option<CommandRecord>, JournalError> {
-        self.read(|db| find(db, account, name))
+        self.read_one(|db| find(db, account, name))
     }
 
     /// Commands of which nobody knows what became, oldest first.

@@ -8,6 +8,7 @@
 //! |---|---|
 //! | `schema` | the tables |
 //! | `updates` | order updates, numbered, and how far each stream got |
+//! | `tail` | the newest of them, in memory |
 //! | `orders` | the last known state of each order, and its executions |
 //! | `commands` | what bots asked for and what became of it |
 //! | `timeline` | what happened to one order, for people |
@@ -20,10 +21,12 @@ mod error;
 mod orders;
 mod schema;
 mod story;
+mod tail;
 mod text;
 mod timeline;
 mod updates;
 
+use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -36,6 +39,8 @@ pub use orders::{Execution, Known};
 pub use story::{Named, Told};
 pub use timeline::Moment;
 pub use updates::{Draft, Row, StreamState};
+
+use tail::{News, Tails};
 
 use crate::model::Timestamp;
 
@@ -60,6 +65,8 @@ pub struct Journal {
     reader: Mutex<Connection>,
     /// Moves the log into the file, beside the writer.
     mover: Mutex<Connection>,
+    /// Locked behind the writer, so that it hears of each step in order. Who only looks has none: another process writes.
+    tails: Option<Mutex<Tails>>,
     trouble: Mutex<Option<(Instant, String)>>,
 }
 
@@ -69,6 +76,7 @@ pub struct Step<'a> {
     all: Transaction<'a>,
     path: &'a Path,
     trouble: &'a Mutex<Option<(Instant, String)>>,
+    news: RefCell<Vec<News>>,
 }
 
 impl Journal {
@@ -94,6 +102,7 @@ impl Journal {
         let mut writer = connect(path).map_err(failed)?;
         schema::migrate(&mut writer, path, now)?;
         let id = writer.query_row("SELECT id FROM journal", [], |row| row.get(0)).map_err(failed)?;
+        let tails = updates::tails(&writer).map_err(failed)?;
         let (reader, mover) = (connect(path).map_err(failed)?, connect(path).map_err(failed)?);
         Ok(Journal {
             path: path.to_path_buf(),
@@ -101,6 +110,7 @@ impl Journal {
             writer: Mutex::new(writer),
             reader: Mutex::new(reader),
             mover: Mutex::new(mover),
+            tails: Some(Mutex::new(tails)),
             trouble: Mutex::default(),
         })
     }
@@ -126,6 +136,7 @@ impl Journal {
             writer: Mutex::new(writer),
             reader: Mutex::new(reader),
             mover: Mutex::new(mover),
+            tails: None,
             trouble: Mutex::default(),
         })
     }
@@ -147,9 +158,13 @@ impl Journal {
         let mut writer = self.writer.lock();
         let failed = |cause| in_trouble(&self.trouble, JournalError::of(&self.path, cause));
         let all = writer.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
-        let step = Step { all, path: &self.path, trouble: &self.trouble };
+        let step = Step { all, path: &self.path, trouble: &self.trouble, news: RefCell::default() };
         let done = work(&step)?;
         step.all.commit().map_err(failed)?;
+        let news = step.news.into_inner();
+        if let Some(tails) = self.tails.as_ref().filter(|_| !news.is_empty()) {
+            tails.lock().hear(news);
+        }
         *self.trouble.lock() = None;
         Ok(done)
     }
@@ -161,6 +176,19 @@ impl Journal {
 
     fn read<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, JournalError> {
         work(&self.reader.lock()).map_err(|cause| JournalError::of(&self.path, cause))
+    }
+
+    /// For one row, on which an order waits: without another's write in the way the pages are at hand where they were written.
+    fn read_one<T>(&self, work: impl FnOnce(&Connection) -> rusqlite::Result<T>) -> Result<T, JournalError> {
+        match self.writer.try_lock() {
+            Some(writer) => work(&writer).map_err(|cause| JournalError::of(&self.path, cause)),
+            None => self.read(work),
+        }
+    }
+
+    /// What the tails know; `None` when it is in the file alone.
+    fn newest<T>(&self, look: impl FnOnce(&Tails) -> Option<T>) -> Option<T> {
+        look(&self.tails.as_ref()?.lock())
     }
 
     /// Moves what it can from the log into the file; writers do not wait for it.
@@ -189,6 +217,10 @@ impl Journal {
 }
 
 impl Step<'_> {
+    fn tell(&self, news: News) {
+        self.news.borrow_mut().push(news);
+    }
+
     fn of<T>(&self, done: rusqlite::Result<T>) -> Result<T, JournalError> {
         done.map_err(|cause| in_trouble(self.trouble, JournalError::of(self.path, cause)))
     }

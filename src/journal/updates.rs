@@ -1,7 +1,8 @@
 //! Order updates: each numbered once, and how far the stream of each account got.
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{Connection, OptionalExtension, params};
 
+use super::tail::{News, Tails};
 use super::text::{Columns, whole};
 use super::{Journal, JournalError, Step};
 use crate::events::Source;
@@ -98,12 +99,48 @@ impl Step<'_> {
             let Draft { order_id, client_order_id, symbol, bot, event, source, entry, typed, at, .. } = draft;
             let row = params![account.as_str(), n, bot, bot_n, at.nanos(), order_id, client_order_id, symbol, event, source.as_str(), entry, typed];
             self.all.prepare_cached("INSERT INTO updates VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)")?.execute(row)?;
-            Ok(n.unsigned_abs())
+            let (n, bot) = (n.unsigned_abs(), bot.clone().zip(bot_n.map(i64::unsigned_abs)));
+            let row = Row { n, bot, symbol: symbol.clone(), entry: entry.clone(), typed: typed.clone(), at: *at };
+            self.tell(News::Appended(account.clone(), row));
+            Ok(n)
         };
         let n = self.of(put())?;
         self.also_known_as(account, n, &draft.keys)?;
         Ok(n)
     }
+}
+
+fn accounts(db: &Connection) -> rusqlite::Result<Vec<AccountId>> {
+    db.prepare_cached("SELECT account FROM streams")?.query_map([], |row| Columns::of(row).parsed("account"))?.collect()
+}
+
+fn state(db: &Connection, account: &AccountId) -> rusqlite::Result<StreamState> {
+    let mut look = db.prepare_cached("SELECT epoch, last, copied FROM streams WHERE account = ?")?;
+    let found = look.query_row([account.as_str()], |row| {
+        let mut column = Columns::of(row);
+        let epoch: Option<i64> = column.next()?;
+        Ok(StreamState { epoch: epoch.map(i64::unsigned_abs), last: column.number()?, copied: column.number()? })
+    });
+    Ok(found.optional()?.unwrap_or_default())
+}
+
+fn bots(db: &Connection, account: &AccountId) -> rusqlite::Result<Vec<(String, u64)>> {
+    let mut look = db.prepare_cached("SELECT bot, last FROM bots WHERE account = ?")?;
+    look.query_map([account.as_str()], |row| {
+        let mut column = Columns::of(row);
+        Ok((column.next()?, column.number()?))
+    })?
+    .collect()
+}
+
+/// Where the streams stand in the file.
+pub(super) fn tails(db: &Connection) -> rusqlite::Result<Tails> {
+    let mut tails = Tails::default();
+    for account in accounts(db)? {
+        let (state, bots) = (state(db, &account)?, bots(db, &account)?);
+        tails.begin(account, state, bots);
+    }
+    Ok(tails)
 }
 
 impl Journal {
@@ -124,20 +161,13 @@ impl Journal {
     }
 
     pub fn stream(&self, account: &AccountId) -> Result<StreamState, JournalError> {
-        self.read(|db| {
-            let mut look = db.prepare_cached("SELECT epoch, last, copied FROM streams WHERE account = ?")?;
-            let found = look.query_row([account.as_str()], |row| {
-                let mut column = Columns::of(row);
-                let epoch: Option<i64> = column.next()?;
-                Ok(StreamState { epoch: epoch.map(i64::unsigned_abs), last: column.number()?, copied: column.number()? })
-            });
-            Ok(found.optional()?.unwrap_or_default())
-        })
+        let known = self.newest(|tails| Some(tails.state(account)));
+        known.map_or_else(|| self.read(|db| state(db, account)), Ok)
     }
 
     /// Accounts that have a stream.
     pub fn accounts(&self) -> Result<Vec<AccountId>, JournalError> {
-        self.read(|db| db.prepare_cached("SELECT account FROM streams")?.query_map([], |row| Columns::of(row).parsed("account"))?.collect())
+        self.newest(|tails| Some(tails.accounts())).map_or_else(|| self.read(accounts), Ok)
     }
 
     /// The epoch of an account's stream: `proposed` the first time that anybody asks, the same ever after.
@@ -145,7 +175,9 @@ impl Journal {
         self.write(|step| {
             let settle = "INSERT INTO streams VALUES (?1, ?2, 0, 0) ON CONFLICT DO UPDATE SET epoch = coalesce(epoch, ?2) RETURNING epoch";
             let settled = || step.all.prepare_cached(settle)?.query_row(params![account.as_str(), whole(proposed)], |row| row.get::<_, i64>(0));
-            Ok(step.of(settled())?.unsigned_abs())
+            let epoch = step.of(settled())?.unsigned_abs();
+            step.tell(News::Epoch(account.clone(), epoch));
+            Ok(epoch)
         })
     }
 
@@ -153,12 +185,17 @@ impl Journal {
     pub fn copied(&self, account: &AccountId, n: u64) -> Result<(), JournalError> {
         self.write(|step| {
             let tell = "UPDATE streams SET copied = max(copied, ?2) WHERE account = ?1";
-            step.of(step.all.prepare_cached(tell).and_then(|mut tell| tell.execute(params![account.as_str(), whole(n)]))).map(drop)
+            step.of(step.all.prepare_cached(tell).and_then(|mut tell| tell.execute(params![account.as_str(), whole(n)])))?;
+            step.tell(News::Copied(account.clone(), n));
+            Ok(())
         })
     }
 
     /// Updates above `after`, in order.
     pub fn updates(&self, account: &AccountId, after: u64, limit: usize) -> Result<Vec<Row>, JournalError> {
+        if let Some(rows) = self.newest(|tails| tails.above(account, after, limit)) {
+            return Ok(rows);
+        }
         self.read(|db| {
             let mut look = db.prepare_cached(&format!("{ROW} WHERE account = ? AND n > ? ORDER BY n LIMIT ?"))?;
             look.query_map(params![account.as_str(), whole(after), whole(limit as u64)], row)?.collect()
@@ -167,6 +204,9 @@ impl Journal {
 
     /// The same of one bot, by its own numbers.
     pub fn updates_of_bot(&self, account: &AccountId, bot: &str, after: u64, limit: usize) -> Result<Vec<Row>, JournalError> {
+        if let Some(rows) = self.newest(|tails| tails.above_of_bot(account, bot, after, limit)) {
+            return Ok(rows);
+        }
         self.read(|db| {
             let mut look = db.prepare_cached(&format!("{ROW} WHERE account = ? AND bot = ? AND bot_n > ? ORDER BY bot_n LIMIT ?"))?;
             look.query_map(params![account.as_str(), bot, whole(after), whole(limit as u64)], row)?.collect()
@@ -175,21 +215,14 @@ impl Journal {
 
     /// Bots that have updates, and the last number of each.
     pub fn bots(&self, account: &AccountId) -> Result<Vec<(String, u64)>, JournalError> {
-        self.read(|db| {
-            let mut look = db.prepare_cached("SELECT bot, last FROM bots WHERE account = ?")?;
-            look.query_map([account.as_str()], |row| {
-                let mut column = Columns::of(row);
-                Ok((column.next()?, column.number()?))
-            })?
-            .collect()
-        })
+        self.newest(|tails| Some(tails.bots(account))).map_or_else(|| self.read(|db| bots(db, account)), Ok)
     }
 
     /// Forgets updates, ended orders, settled commands and their timeline from before `before`, some at a time; says whether
     /// there is more.
     pub fn prune(&self, before: Timestamp, some: usize) -> Result<bool, JournalError> {
         let (before, some) = (before.nanos(), whole(some as u64));
-        self.write(|step| {
+        let forgotten = self.write(|step| {
             let forget = || -> rusqlite::Result<usize> {
                 let mut gone = 0;
                 // Row numbers rise with time: what is old is in front, and looking for it costs no index.
@@ -207,6 +240,10 @@ impl Journal {
                 Ok(gone)
             };
             Ok(whole(step.of(forget())? as u64) >= some)
-        })
+        });
+        if let Some(tails) = &self.tails {
+            tails.lock().forget_rows();
+        }
+        forgotten
     }
 }
