@@ -48,8 +48,8 @@ use crate::model::Timestamp;
 const PAGES_AT_MOST: u32 = 100_000;
 /// Pages in the log from which on it is made to begin anew.
 const LONG_LOG: i64 = 8_000;
-/// What an empty log may keep of the disk.
-const LOG_BYTES: i64 = 16 * 1024 * 1024;
+/// What an empty log keeps of the disk: more than a long one takes, for making it long anew costs more than writing over it.
+const LOG_BYTES: i64 = 64 * 1024 * 1024;
 /// How long another program that reads may hold us up.
 const PATIENCE: Duration = Duration::from_millis(250);
 const STATEMENTS: usize = 64;
