@@ -33,7 +33,7 @@ use crate::contract::{BadCommand, DeskCommand, parse_command};
 use crate::model::Timestamp;
 use crate::observe::{Counter, Heartbeat, Histogram};
 use crate::redis::{Burial, ControlCommand, Done, Entry, EntryId};
-use crate::runtime::{StopToken, Task, Threads, crash};
+use crate::runtime::{StopToken, Task, Threads, crash, wall_now};
 
 /// Workers for orders. A REST call takes a while; four of them at a time are as many as a venue's budget bears.
 pub const WORKERS: usize = 4;
@@ -160,6 +160,8 @@ enum Work {
     Carry {
         command: Box<DeskCommand>,
         taken: Timestamp,
+        /// When it began to wait, by the clock and by one that nobody sets.
+        since: (Timestamp, Instant),
         /// What it was read from, when it was handed out before.
         again: Option<Vec<u8>>,
     },
@@ -187,8 +189,13 @@ impl<S: Serve> Worker<S> {
             }
             let started = Instant::now();
             let (answer, done) = match job.work {
-                Work::Carry { command, taken, again: None } => (self.desk.handle(*command, &job.done.id.to_string(), taken, false), job.done),
-                Work::Carry { command, taken, again: Some(payload) } => self.carry_again(*command, taken, job.done, payload),
+                Work::Carry { command, taken, since, again } => {
+                    let taken = of_that_age(taken, since, (wall_now(), started));
+                    match again {
+                        None => (self.desk.handle(*command, &job.done.id.to_string(), taken, false), job.done),
+                        Some(payload) => self.carry_again(*command, taken, job.done, payload),
+                    }
+                }
                 Work::Say(answer) => (Some(*answer), job.done),
             };
             let Some(answer) = answer else { return };
@@ -321,7 +328,8 @@ impl<S: Serve> Dispatcher<S> {
             return self.refuse(id.into(), command.reply_to, answer);
         }
         let (bot, reply_to) = (bot.into_owned(), command.reply_to.clone());
-        pool.backlog.put(&bot, Job { done: id.into(), reply_to, work: Work::Carry { command: Box::new(command), taken, again: again.then_some(payload) } });
+        let work = Work::Carry { command: Box::new(command), taken, since: (wall_now(), Instant::now()), again: again.then_some(payload) };
+        pool.backlog.put(&bot, Job { done: id.into(), reply_to, work });
         pool.give();
     }
 
@@ -337,6 +345,13 @@ impl<S: Serve> Dispatcher<S> {
         self.out.answer(&answer, reply_to, Duration::ZERO);
         let _ = self.out.done.send(done);
     }
+}
+
+/// When it was sent, by the clock of now: one that was set while the command waited makes it neither older nor younger.
+fn of_that_age(taken: Timestamp, since: (Timestamp, Instant), now: (Timestamp, Instant)) -> Timestamp {
+    let waited = i64::try_from(now.1.saturating_duration_since(since.1).as_nanos()).unwrap_or(i64::MAX);
+    let set_by = now.0.nanos().saturating_sub(since.0.nanos()).saturating_sub(waited);
+    Timestamp::from_nanos(taken.nanos().saturating_add(set_by))
 }
 
 fn buried(id: EntryId, reason: String, payload: Vec<u8>) -> Done {

@@ -6,7 +6,7 @@ use serde_json::Value;
 use super::*;
 use crate::contract::Wish;
 use crate::observe::Heartbeats;
-use crate::runtime::{Stop, StopKind, wall_now};
+use crate::runtime::{Stop, StopKind};
 
 const LONG: Duration = Duration::from_secs(10);
 
@@ -267,7 +267,7 @@ fn what_a_worker_was_given_at_the_stop_is_not_begun() {
     let out = Outgoing { control, done: tell, stats: Arc::default() };
     let worker = Worker { desk: stub, jobs, out, token: stop.token(), finish, lane: Lane::Orders };
     let command = parse_command(format!("{{{}}}", place("b-1", "AAPL")).as_bytes()).unwrap();
-    let work = Work::Carry { command: Box::new(command), taken: wall_now(), again: None };
+    let work = Work::Carry { command: Box::new(command), taken: wall_now(), since: (wall_now(), Instant::now()), again: None };
     give.send(("b".into(), Job { done: "1-0".parse::<EntryId>().unwrap().into(), reply_to: None, work })).unwrap();
     stop.stop(StopKind::Shutdown);
     worker.run();
@@ -291,4 +291,15 @@ fn what_was_begun_again_and_again_is_denied_and_buried_and_never_carried_out() {
     assert_eq!(table.stats.poisonous.get(), 1);
     assert!(table.begun.try_recv().is_err());
     table.end();
+}
+
+#[test]
+fn a_clock_that_is_set_while_a_command_waits_makes_it_neither_older_nor_younger() {
+    let (then, started) = (Timestamp::from_nanos(1_800_000_000 * 1_000_000_000), Instant::now());
+    let after = |seconds: i64| Timestamp::from_nanos(then.nanos() + seconds * 1_000_000_000);
+    for set in [-300, 0, 300] {
+        let now = after(120 + set);
+        let taken = of_that_age(after(-3), (then, started), (now, started + Duration::from_secs(120)));
+        assert_eq!(now.nanos() - taken.nanos(), 123_000_000_000, "{set}");
+    }
 }

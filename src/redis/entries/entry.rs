@@ -4,6 +4,7 @@
 
 use std::fmt;
 use std::str::FromStr;
+use std::time::Instant;
 
 use ::redis::Value;
 
@@ -77,14 +78,26 @@ impl From<EntryId> for Done {
 pub(super) struct ServerClock {
     /// How far theirs is ahead.
     ahead_ns: i64,
+    /// When that was learned, by our clock and by one that nobody sets.
+    learned: Option<(Timestamp, Instant)>,
 }
+
+/// So far our clock may drift before it counts as set.
+const SET_NS: i64 = 500_000_000;
 
 impl ServerClock {
     /// From the answer of `TIME` (seconds and microseconds) and our time before and after it.
-    pub(super) fn learn(before: Timestamp, answer: (i64, i64), after: Timestamp) -> ServerClock {
+    pub(super) fn learn(before: Timestamp, answer: (i64, i64), after: Timestamp, at: Instant) -> ServerClock {
         let theirs = answer.0.saturating_mul(1_000_000_000).saturating_add(answer.1.saturating_mul(1_000));
         let half = (after.nanos().saturating_sub(before.nanos())).max(0) / 2;
-        ServerClock { ahead_ns: theirs.saturating_sub(before.nanos().saturating_add(half)) }
+        ServerClock { ahead_ns: theirs.saturating_sub(before.nanos().saturating_add(half)), learned: Some((after, at)) }
+    }
+
+    /// Our clock was set since: how theirs stands to it has to be learned again before an age is told by it.
+    pub(super) fn was_set(self, now: Timestamp, at: Instant) -> bool {
+        let Some((then, since)) = self.learned else { return false };
+        let passed = i64::try_from(at.saturating_duration_since(since).as_nanos()).unwrap_or(i64::MAX);
+        now.nanos().saturating_sub(then.nanos()).saturating_sub(passed).unsigned_abs() > SET_NS.unsigned_abs()
     }
 
     /// An id from the future is taken for new: its sender chose it, or a clock was set back.
@@ -165,9 +178,21 @@ mod tests {
             let shifted = EntryId { ms: (now.nanos() + off).unsigned_abs() / 1_000_000 - 5_000, seq: 0 };
             let before = Timestamp::from_nanos(now.nanos() - 20_000_000);
             let theirs = (now.nanos() - 10_000_000 + off) / 1_000;
-            let clock = ServerClock::learn(before, (theirs / 1_000_000, theirs % 1_000_000), now);
+            let clock = ServerClock::learn(before, (theirs / 1_000_000, theirs % 1_000_000), now, Instant::now());
             assert_eq!(now.nanos() - clock.taken(shifted, now).nanos(), 5_000_000_000, "{off}");
         }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_since_is_noticed() {
+        let (now, at) = (Timestamp::from_nanos(1_800_000_000 * 1_000_000_000), Instant::now());
+        let clock = ServerClock::learn(now, (1_800_000_000, 0), now, at);
+        let after = |wall_ms: i64, passed_ms: u64| {
+            clock.was_set(Timestamp::from_nanos(now.nanos() + wall_ms * 1_000_000), at + std::time::Duration::from_millis(passed_ms))
+        };
+        assert!(!after(0, 0) && !after(10_000, 10_000) && !after(10_400, 10_000) && !after(9_600, 10_000));
+        assert!(after(310_000, 10_000) && after(-290_000, 10_000) && after(0, 60_000), "set forward, back, or the machine slept");
+        assert!(!ServerClock::default().was_set(now, at), "what was never learned needs no other lesson");
     }
 
     #[test]

@@ -231,7 +231,7 @@ impl Reader {
         match session.ask("TIME", &::redis::cmd("TIME")) {
             Ok(answer) => {
                 if let Ok(theirs) = ::redis::from_redis_value::<(i64, i64)>(answer) {
-                    self.clock = ServerClock::learn(before, theirs, wall_now());
+                    self.clock = ServerClock::learn(before, theirs, wall_now(), Instant::now());
                 }
                 Ok(())
             }
@@ -325,6 +325,9 @@ impl Reader {
 
     fn take(&mut self, (id, payload): Read, deliveries: u32, session: &mut Session) -> Result<(), End> {
         self.stats.entries.add(1);
+        if self.clock.was_set(wall_now(), Instant::now()) {
+            self.learn_clock(session)?;
+        }
         let entry = Entry { id, payload, taken: self.clock.taken(id, wall_now()), again: deliveries > 1, deliveries };
         self.hand_on(entry, session)
     }

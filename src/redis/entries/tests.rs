@@ -385,3 +385,21 @@ fn the_shipped_user_may_claim_and_bury() {
     assert_eq!((second.stats.losses.get(), second.stats.connects.get()), (0, 1));
     second.end();
 }
+
+#[test]
+fn entries_of_many_megabytes_hold_nobody_up() {
+    let server = RedisServer::start();
+    let mut redis = bot(&server);
+    let large = "x".repeat(6 * 1024 * 1024);
+    (0..6).for_each(|_| drop(add(&mut redis, "command", &large)));
+    let small = add(&mut redis, "command", "small");
+    let reading = start(&server, 16);
+    let entries: Vec<Entry> = (0..7).map(|_| reading.next()).collect();
+    assert_eq!((entries[5].payload.as_ref().unwrap().len(), entries[6].id), (large.len(), small));
+    for entry in entries {
+        let bury = (entry.id != small).then(|| Burial { reason: "too long".to_owned(), payload: entry.payload.unwrap() });
+        reading.done.send(Done { id: entry.id, bury }).unwrap();
+    }
+    until("all are acknowledged", || pending(&mut bot(&server)) == 0);
+    reading.end();
+}
