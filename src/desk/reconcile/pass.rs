@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use rust_decimal::Decimal;
 
+use crate::desk::asked::later;
 use crate::desk::ledger::{Ledger, Manner, Reported, Taken};
 use crate::desk::seat::Seat;
 use crate::events::{OrderKey, OrderUpdate};
@@ -17,6 +18,8 @@ use crate::model::{Fill, Order, OrderChange, Symbol, Timestamp, VenueOrderId};
 
 /// A venue's clock and ours, and events on their way: the window begins this much earlier.
 const MARGIN: Duration = Duration::from_secs(60);
+/// So far a clock may be off, or be set, and no order is passed over.
+const CLOCKS_APART: Duration = Duration::from_secs(600);
 /// How far back the very first look goes.
 const FIRST_WINDOW: Duration = Duration::from_secs(24 * 3600);
 /// What happened to an order so lately is still on its way to us.
@@ -214,6 +217,7 @@ impl Pass {
         let gaps: BTreeSet<String> = ledger.with_gaps(account)?.into_iter().collect();
         let sought = Sought { since, whole, dry, at };
         let orders = self.orders(sought, &local, &gaps, &mut findings)?;
+        let newest = orders.iter().map(|order| order.times.submitted).max().max(compared);
         findings.checked = orders.len();
         lap.done("orders");
         let mut changed = Vec::new();
@@ -237,7 +241,8 @@ impl Pass {
         }
         lap.done("telling");
         self.ledger.wake();
-        journal.has_compared(account, now)?;
+        // By the venue's clock rather than ours, of which nobody knows how far it is off.
+        journal.has_compared(account, now.min(back(now, CLOCKS_APART).max(newest.unwrap_or(since))))?;
         if whole || !findings.repaired.is_empty() {
             if self.counted_once && findings.repaired.is_empty() && findings.replayed == 0 {
                 findings.differ = self.positions_differ()?;
@@ -378,9 +383,12 @@ impl Pass {
     /// Whether the order is not as we know it. In a sweep what is happening at this moment is left alone.
     fn differs(&self, order: &Order, gap: bool, whole: bool, now: Timestamp) -> Result<bool, JournalError> {
         let Some(known) = self.ledger.journal().order(&self.seat.of.account, &OrderKey::Venue(order.id.clone()))? else {
-            return Ok(whole || order.times.submitted < back(now, ON_ITS_WAY));
+            let submitted = order.times.submitted;
+            // From the future is what a clock behind the venue's makes of an order of long ago.
+            return Ok(whole || submitted < back(now, ON_ITS_WAY) || submitted > later(now, ON_ITS_WAY));
         };
-        let lately = known.heard > back(now, ON_ITS_WAY);
+        // The same of a clock that was set back since; while a look takes its time something may be heard.
+        let lately = known.heard > back(now, ON_ITS_WAY) && known.heard < later(now, MARGIN);
         Ok((gap || known.status != order.status || known.filled != order.filled) && (whole || !lately))
     }
 
