@@ -34,7 +34,7 @@ impl Keys {
         if update.source == Source::Desk {
             let answer = format!("a:{}:{}", order.request.client_order_id, update.change.as_str());
             let mut kept = vec![answer.clone()];
-            if update.change == OrderChange::Accepted {
+            if update.change == OrderChange::Accepted && order.status.is_open() {
                 kept.push(of_step_in_report(update, known, order.status.as_str()));
             }
             return Keys { known_by: vec![answer], kept, once: None };

@@ -7,7 +7,7 @@
 
 use super::entry::Whose;
 use crate::desk::order_text;
-use crate::events::OrderUpdate;
+use crate::events::{OrderUpdate, Source};
 use crate::journal::Known;
 use crate::model::{Order, OrderChange, OrderStatus, Timestamp};
 
@@ -18,6 +18,11 @@ pub(super) struct Standing {
 
 pub(super) fn after(known: Option<&Known>, update: &OrderUpdate, whose: &Whose, now: Timestamp, estimated: bool) -> Standing {
     let mut next = picture(&update.order, whose, now);
+    if update.source == Source::Desk && !update.order.status.is_open() {
+        // The answer says that it was taken. How it ended is the venue's to say, and bots wait for that word.
+        let taken = || Known { status: OrderStatus::Accepted, filled: 0.into(), filled_value: 0.into(), updated: update.order.times.submitted, ..next.clone() };
+        return Standing { next: known.map_or_else(taken, |known| Known { heard: now, ..known.clone() }), late: false };
+    }
     let Some(known) = known else {
         next.acknowledged = acknowledges(update);
         next.estimated = if estimated { next.filled } else { next.estimated };

@@ -320,3 +320,25 @@ fn an_acknowledgement_that_the_answer_told_already_is_told_by_no_report() {
     bench.ledger.report(&of(), &order(OrderStatus::Canceled, "0", 5), &[], Manner::default()).unwrap();
     assert_eq!(bench.events(), ["accepted", "canceled  reconciled"]);
 }
+
+#[test]
+fn an_order_that_has_ended_by_the_time_of_its_answer_is_ended_by_the_venue_alone() {
+    for (status, change) in [(OrderStatus::Canceled, OrderChange::Canceled), (OrderStatus::Rejected, OrderChange::Rejected)] {
+        let answer = || OrderUpdate { source: Source::Desk, ..told(OrderChange::Accepted, order(status, "0", 3), None, None) };
+        let end = || told(change, order(status, "0", 3), None, Some("x-end"));
+        let heard = bench();
+        heard.take(answer());
+        assert_eq!(heard.take(end()), Taken::New(2), "{:?}", heard.events());
+        assert_eq!((heard.known().status, heard.events().len()), (status, 2));
+        let found = bench();
+        found.take(answer());
+        assert!(found.known().status.is_open(), "the venue is asked");
+        found.ledger.report(&of(), &order(status, "0", 3), &[], Manner::default()).unwrap();
+        assert_eq!(found.events().last().unwrap(), &format!("{}  reconciled", change.as_str()));
+        assert!(matches!(found.take(end()), Taken::Known(_)), "{:?}", found.events());
+        let before = bench();
+        before.take(end());
+        before.take(answer());
+        assert_eq!((before.known().status, before.events().len()), (status, 2));
+    }
+}
