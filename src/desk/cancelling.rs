@@ -72,18 +72,14 @@ impl Desk {
     /// What the venue has and nobody knows of yet is no order that it can be asked to end: it ends when it turns up.
     pub(super) fn wish_for_end_of_unknown(&self, seat: &Seat, concerned: impl Fn(&CommandRecord, Option<&OrderRequest>) -> bool) {
         let account = &seat.of.account;
-        let order_of = |record: &CommandRecord| match parse_command(record.request.as_deref()?.as_bytes()).ok()?.wish {
-            Wish::Order(Command::Place(request)) => Some(request),
-            _ => None,
-        };
         let wished = self.ledger.journal().unsettled(account).and_then(|unsettled| {
-            let wanted = |record: &&CommandRecord| record.state == CommandState::Unknown && concerned(record, order_of(record).as_ref());
+            let wanted = |record: &&CommandRecord| concerned(record, order_of(record).as_ref());
             let names: Vec<&str> = unsettled.iter().filter(wanted).map(|record| record.name.as_str()).collect();
             if names.is_empty() {
                 return Ok(());
             }
             self.ledger.journal().write(|step| {
-                names.iter().try_for_each(|name| match step.command(account, name)?.filter(|record| record.state == CommandState::Unknown) {
+                names.iter().try_for_each(|name| match step.command(account, name)?.filter(|record| record.state != CommandState::Answered) {
                     Some(record) => step.put_command(account, &CommandRecord { cancel_wanted: true, ..record }),
                     None => Ok(()),
                 })
@@ -107,6 +103,14 @@ impl Desk {
         let answer = self.told(asked, answer, "bot");
         crash::point("C5-answered");
         answer
+    }
+}
+
+/// The order that was sent, or was about to be.
+pub(super) fn order_of(record: &CommandRecord) -> Option<OrderRequest> {
+    match parse_command(record.request.as_deref()?.as_bytes()).ok()?.wish {
+        Wish::Order(Command::Place(request)) => Some(request),
+        _ => None,
     }
 }
 

@@ -11,13 +11,13 @@ use super::answer::Answer;
 use super::asked::{Asked, of_seat, since};
 use super::desk::{Desk, accepted, client_id_of, name_of};
 use super::keeping::{Settling, Told, conflict, settled_key, unknown};
-use super::placing::{cannot_keep, not_ready, switched_off, unread};
+use super::placing::{cannot_keep, end, not_ready, switched_off, unread};
 use super::seat::Seat;
 use crate::contract::write_modify;
 use crate::events::OrderKey;
 use crate::exchanges::BrokerError;
 use crate::journal::{CommandRecord, CommandState};
-use crate::model::{ClientOrderId, Modification, Order};
+use crate::model::{ClientOrderId, Modification, Order, OrderStatus};
 use crate::runtime::crash;
 
 const UNSETTLED: &str = "a change under this name was sent, and nobody knows yet what became of it; it is being looked up";
@@ -54,7 +54,7 @@ impl Desk {
     }
 
     /// The same for the same entry, however often it comes.
-    fn name_for(&self, asked: &Asked<'_>, key: &OrderKey) -> Option<ClientOrderId> {
+    pub(super) fn name_for(&self, asked: &Asked<'_>, key: &OrderKey) -> Option<ClientOrderId> {
         let known = self.ledger.journal().order(&asked.seat.of.account, key).ok().flatten().and_then(|known| known.bot);
         let named = || if let OrderKey::Client(id) = key { id.bot().filter(|_| !id.is_uuid()).map(str::to_owned) } else { None };
         let unique: String = asked.entry.bytes().filter(u8::is_ascii_alphanumeric).take(18).map(char::from).collect();
@@ -67,6 +67,7 @@ impl Desk {
         let no = |answer: Answer, source: &'static str| Some(self.deny_change(asked, key, &record, answer, source));
         let failed = |error: &BrokerError| no(Answer::failed(action, error), "http");
         let kept = self.ledger.journal().command(&seat.of.account, name.as_str());
+        let unheard = matches!(kept, Ok(None));
         match kept.map_err(|error| Some(asked.about(name, cannot_keep(action, &error))))? {
             None if asked.again => {
                 let found = seat.broker.order(&OrderKey::Client(name.clone())).map_err(|error| no(unread(action, &error), "http"))?;
@@ -92,6 +93,13 @@ impl Desk {
             None if self.is_unsettled(asked, key) => return Err(no(Answer { advice: Some("retry"), ..Answer::denied(action, NOT_YET) }, "desk")),
             None => return Err(failed(&BrokerError::UnknownOrder(name_of(key)))),
         };
+        if unheard && order.status == OrderStatus::Replaced {
+            // By this very change, should another journal have known of it.
+            let found = seat.broker.order(&OrderKey::Client(name.clone())).map_err(|error| no(unread(action, &error), "http"))?;
+            if let Some(next) = found.filter(|next| next.replaces.as_ref() == Some(&order.id)) {
+                return Ok(self.change_stands(seat, &record, key, &next));
+            }
+        }
         if !seat.broker.capabilities().modify {
             return Err(failed(&BrokerError::Unsupported { broker: seat.of.broker.to_string(), what: "changes of orders".to_owned() }));
         }
@@ -164,7 +172,13 @@ impl Desk {
         answer
     }
 
+    /// The venue has it. Whoever has asked for the end of what would stand there gets that first.
     fn change_stands(&self, seat: &Seat, record: &CommandRecord, key: &OrderKey, order: &Order) -> Ended {
+        let kept = self.ledger.journal().command(&seat.of.account, &record.name);
+        if kept.is_ok_and(|kept| kept.is_some_and(|kept| kept.cancel_wanted)) && !end(seat, order) {
+            let cause = "it has the order, which is to be cancelled and could not be yet".to_owned();
+            return self.change_unknown(seat, record, key, &BrokerError::OutcomeUnknown { broker: seat.of.broker.to_string(), cause });
+        }
         self.settle_change(seat, record, key, accepted(&record.action, order), record.entry.clone())
     }
 

@@ -43,7 +43,8 @@ pub(super) struct Venue {
     pub deaf: AtomicBool,
     /// Orders that it has are not shown.
     pub blind: AtomicBool,
-    /// Called when an order arrives.
+    pub positions: Mutex<Vec<Position>>,
+    /// Called when an order, or a change of one, arrives.
     pub on_place: Mutex<Option<Box<dyn Fn() + Send>>>,
     _folder: tempfile::TempDir,
 }
@@ -77,6 +78,7 @@ pub(super) fn venue_that(able: impl FnOnce(&mut Capabilities)) -> Arc<Venue> {
         script: Mutex::default(),
         deaf: AtomicBool::new(false),
         blind: AtomicBool::new(false),
+        positions: Mutex::default(),
         on_place: Mutex::default(),
         _folder: folder,
     })
@@ -93,6 +95,15 @@ impl Venue {
 
     pub fn calls(&self) -> Vec<String> {
         self.calls.lock().clone()
+    }
+
+    /// What the hook causes itself does not call it.
+    fn arrives(&self) {
+        let hook = self.on_place.lock().take();
+        if let Some(hook) = hook {
+            hook();
+            self.on_place.lock().get_or_insert(hook);
+        }
     }
 
     /// Carries out `act` unless the script says otherwise.
@@ -112,6 +123,10 @@ impl Venue {
             OrderKey::Client(id) => orders.get(id.as_str()).cloned(),
             OrderKey::Venue(id) => orders.values().find(|order| order.id == *id).cloned(),
         }
+    }
+
+    pub fn holds(&self, quantity: i32) {
+        *self.positions.lock() = vec![Position { quantity: quantity.into(), ..Position::flat("AAPL".parse().unwrap()) }];
     }
 
     pub fn set(&self, name: &str, change: impl FnOnce(&mut Order)) {
@@ -150,19 +165,19 @@ impl Broker for Venue {
     }
 
     fn place(&self, order: Approved<OrderRequest>) -> Result<Order, BrokerError> {
-        if let Some(hook) = &*self.on_place.lock() {
-            hook();
-        }
+        self.arrives();
         let request = order.into_inner();
         self.scripted(format!("place {}", request.client_order_id), || self.take(request))
     }
 
     fn modify(&self, order: &OrderKey, change: Approved<Modification>) -> Result<Order, BrokerError> {
+        self.arrives();
         let name = change.get().client_order_id.clone().unwrap();
         self.scripted(format!("modify {name}"), || {
             let old = self.find(order).unwrap();
             let mut new = self.take(OrderRequest { client_order_id: name, ..old.request.clone() })?;
             new.replaces = Some(old.id.clone());
+            self.set(new.request.client_order_id.as_str(), |kept| kept.replaces.clone_from(&new.replaces));
             self.set(old.request.client_order_id.as_str(), |old| (old.status, old.replaced_by) = (OrderStatus::Replaced, Some(new.id.clone())));
             Ok(new)
         })
@@ -201,7 +216,7 @@ impl Broker for Venue {
     }
 
     fn positions(&self) -> Result<Vec<Position>, BrokerError> {
-        Ok(Vec::new())
+        Ok(self.positions.lock().clone())
     }
 
     fn account(&self) -> Result<AccountInfo, BrokerError> {
@@ -323,4 +338,9 @@ pub(super) fn buy(name: &str, quantity: u32) -> String {
 
 pub(super) fn result(answer: &Value) -> (&str, &str) {
     (answer["result"].as_str().unwrap(), answer["advice"].as_str().unwrap_or_default())
+}
+
+/// Takes back what is held.
+pub(super) fn close(name: &str) -> String {
+    format!(r#"{{"action":"close_position","client_order_id":"{name}","symbol":"AAPL"}}"#)
 }

@@ -58,6 +58,8 @@ pub use stock::Stock;
 #[cfg(test)]
 mod command_tests;
 #[cfg(test)]
+mod doubt_tests;
+#[cfg(test)]
 mod fixtures;
 #[cfg(test)]
 mod refusal_tests;

@@ -279,3 +279,15 @@ fn who_ends_everything_ends_what_turns_up_later_too() {
     look(&life, &TWICE);
     assert!(venue.orders.lock()["b-1"].status.is_open(), "another symbol");
 }
+
+#[test]
+fn what_a_dead_process_was_sending_is_not_sent_after_everything_was_cancelled() {
+    let ends = [r#"{"action":"cancel_all"}"#, r#"{"action":"cancel_all","symbol":"AAPL"}"#];
+    for end_all in ends {
+        let (folder, venue) = (folder(), venue());
+        let life = after_death(&venue, 30, &folder);
+        life.tell(end_all);
+        look(&life, &TWICE);
+        assert_eq!((venue.calls(), life.state("b-1")), (vec!["cancel_all".to_owned()], Some(CommandState::Answered)), "{end_all}");
+    }
+}
