@@ -2,13 +2,44 @@
 
 use std::sync::Arc;
 
-use super::fixtures::{buy, live, result, venue};
+use super::fixtures::{Does, buy, close, live, lost, result, venue};
 use crate::contract::parse_command;
 use crate::journal::CommandState;
 use crate::runtime::wall_now;
 
 fn folder() -> tempfile::TempDir {
     tempfile::tempdir().unwrap()
+}
+
+#[test]
+fn two_that_close_one_position_at_the_same_moment_sell_it_once() {
+    let (folder, venue) = (folder(), venue());
+    let life = live(&folder, &venue);
+    venue.holds(10);
+    let (desk, (tell, said)) = (Arc::downgrade(&life.desk), crossbeam_channel::bounded(1));
+    *venue.on_place.lock() = Some(Box::new(move || {
+        let command = parse_command(close("other-1").as_bytes()).unwrap();
+        tell.send(desk.upgrade().unwrap().handle(command, "9-0", wall_now(), false).unwrap().to_json()).unwrap();
+    }));
+    assert_eq!(result(&life.tell(&close("b-1"))).0, "accepted");
+    let second: serde_json::Value = serde_json::from_str(&said.recv().unwrap()).unwrap();
+    assert_eq!((result(&second), venue.calls()), (("denied", "retry"), vec!["place b-1".to_owned()]));
+    *venue.on_place.lock() = None;
+    assert_eq!(result(&life.tell(&close("other-1"))), ("denied", "retry"), "the first may still be filled");
+    venue.holds(0);
+    life.ledger.end_unknown(&life.seat.of, &"v-b-1".parse().unwrap()).unwrap();
+    assert_eq!(result(&life.tell(&close("other-1"))), ("denied", "fix_request"), "the name was free, and nothing is held any more");
+}
+
+#[test]
+fn nobody_closes_what_a_close_of_unknown_outcome_may_be_selling() {
+    let (folder, venue) = (folder(), venue());
+    let life = live(&folder, &venue);
+    venue.holds(10);
+    venue.will([Does::Fails(lost())]);
+    assert_eq!(result(&life.tell(&close("b-1"))), ("unknown", "look_up"));
+    assert_eq!(result(&life.tell(&close("other-1"))), ("denied", "retry"));
+    assert_eq!(venue.calls(), ["place b-1"]);
 }
 
 #[test]

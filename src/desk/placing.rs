@@ -15,6 +15,8 @@ use std::time::{Duration, Instant};
 
 use super::answer::Answer;
 use super::asked::{Asked, later};
+use super::cancelling::order_of;
+use super::claims::Claim;
 use super::desk::{Desk, is_same, quantity_held};
 use super::keeping::{Case, Settling, Told, conflict};
 use super::seat::Seat;
@@ -111,6 +113,7 @@ impl Desk {
             let request = if let Wanted::Order(request) = &wanted { Some(request) } else { None };
             return Err(Some(self.deny(job, request, answer, "desk")));
         }
+        let _alone = self.closes_alone(job, &wanted)?;
         let request = self.request(job, wanted)?;
         let no = |answer: Answer, source: &'static str| Some(self.deny(job, Some(&request), answer, source));
         if let Err(error) = seat.broker.capabilities().check(&request) {
@@ -189,6 +192,36 @@ impl Desk {
                 None => Err(Some(asked.about(&job.name, unread(asked.action, &error)))),
             },
         }
+    }
+
+    /// Looked at before the position is: a second order that closes it would sell what the first is selling.
+    fn closes_alone(&self, job: &Job<'_>, wanted: &Wanted) -> Result<Option<Claim<'_>>, Ended> {
+        let Wanted::Close { symbol, .. } = wanted else { return Ok(None) };
+        let (asked, account) = (job.asked, &job.asked.seat.of.account);
+        // No command has a name with a colon.
+        let claim = self.claims.take(account, &format!("close:{symbol}"));
+        let under_way = self.closing_of(asked, symbol).map_err(|error| Some(self.deny(job, None, cannot_keep(asked.action, &error), "desk")))?;
+        if claim.is_some() && under_way.is_none() {
+            return Ok(claim);
+        }
+        let by = under_way.map(|name| format!(" by {name}")).unwrap_or_default();
+        let reason = format!("the position in {symbol} is being closed already{by}");
+        Err(Some(self.deny(job, None, Answer { advice: Some("retry"), ..Answer::denied(asked.action, reason) }, "desk")))
+    }
+
+    /// Under which name the position is being closed, or may be.
+    fn closing_of(&self, asked: &Asked<'_>, symbol: &Symbol) -> Result<Option<String>, JournalError> {
+        let (journal, account) = (self.ledger.journal(), &asked.seat.of.account);
+        let of_symbol = |record: &CommandRecord| record.action == asked.action && order_of(record).is_some_and(|order| order.symbol == *symbol);
+        if let Some(record) = journal.unsettled(account)?.into_iter().find(of_symbol) {
+            return Ok(Some(record.name));
+        }
+        for open in journal.open_orders(account, None)? {
+            if open.symbol == symbol.as_str() && journal.command(account, &open.client_order_id)?.is_some_and(|record| record.action == asked.action) {
+                return Ok(Some(open.client_order_id));
+            }
+        }
+        Ok(None)
     }
 
     fn request(&self, job: &Job<'_>, wanted: Wanted) -> Result<OrderRequest, Ended> {

@@ -11,7 +11,7 @@ use crossbeam_channel::select;
 
 use self::schedule::Schedule;
 use super::answer::{Answer, Verdict};
-use super::desk::{Desk, accepted, is_same};
+use super::desk::{Desk, accepted, is_same, quantity_held};
 use super::keeping::Case;
 use super::placing::{change_of, end};
 use super::seat::Seat;
@@ -19,13 +19,15 @@ use crate::contract::{Wish, parse_command};
 use crate::events::{Command, OrderKey};
 use crate::exchanges::BrokerError;
 use crate::journal::{CommandRecord, CommandState, JournalError};
-use crate::model::{ClientOrderId, Order, OrderChange, OrderStatus};
+use crate::model::{ClientOrderId, Order, OrderChange, OrderStatus, Size};
 use crate::observe::Heartbeat;
 use crate::runtime::{StopToken, crash};
 
 const BEAT: Duration = Duration::from_secs(1);
 /// The journal is read again though nobody has asked for it.
 const READ_AGAIN: Duration = Duration::from_secs(30);
+/// The action of a command that takes a position back.
+const CLOSE: &str = "close_position";
 const NEVER_HEARD: &str = "the venue never heard of it";
 
 /// The place of a seat, and the name of a command.
@@ -177,9 +179,23 @@ impl Lookups<'_> {
             () if !seat.broker.capabilities().unique_client_ids => format!("{NEVER_HEARD}; sent again it could be taken twice"),
             () if expired => format!("{NEVER_HEARD}, and it has expired since"),
             () if !seat.is_counted() || !(desk.may_send)() => return Seen::Nothing,
-            () => return self.send_again(case),
+            () => match self.still_closes(case) {
+                Ok(true) => return self.send_again(case),
+                Ok(false) => format!("{NEVER_HEARD}, and the position is not any more what it was to close"),
+                Err(_) => return Seen::Nothing,
+            },
         };
         self.never_arrived(case, &reason)
+    }
+
+    /// What was to be taken back may have been sold otherwise since: sent again, it would open a position.
+    fn still_closes(&self, case: &Case<'_>) -> Result<bool, BrokerError> {
+        let request = &case.request;
+        if case.record.action != CLOSE {
+            return Ok(true);
+        }
+        let held = case.seat.broker.position(&request.symbol)?;
+        Ok(quantity_held(held.as_ref()).is_some_and(|(side, held)| side == request.side && matches!(request.size, Size::Quantity(asked) if asked <= held)))
     }
 
     fn never_arrived(&self, case: &Case<'_>, reason: &str) -> Seen {

@@ -3,7 +3,7 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::desk::fixtures::{Does, Life, Venue, buy, live, lost, result, venue, venue_that};
+use crate::desk::fixtures::{Does, Life, Venue, buy, close, live, lost, result, venue, venue_that};
 use crate::observe::Heartbeats;
 use crate::runtime::StopKind;
 
@@ -290,4 +290,29 @@ fn what_a_dead_process_was_sending_is_not_sent_after_everything_was_cancelled() 
         look(&life, &TWICE);
         assert_eq!((venue.calls(), life.state("b-1")), (vec!["cancel_all".to_owned()], Some(CommandState::Answered)), "{end_all}");
     }
+}
+
+/// A life in which the outcome of closing ten is not known, and which may send it for a minute.
+fn closing(folder: &tempfile::TempDir, venue: &Arc<Venue>) -> Life {
+    let life = live(folder, venue);
+    venue.holds(10);
+    venue.will([Does::Fails(lost())]);
+    let until = crate::model::Timestamp::from_nanos(crate::runtime::wall_now().nanos() + 60_000_000_000);
+    life.tell(&close("b-1").replacen('{', &format!(r#"{{"expires_at":"{until}","#), 1));
+    life
+}
+
+#[test]
+fn a_position_that_was_closed_otherwise_is_not_closed_again() {
+    for held in [0, 4, -10] {
+        let (folder, venue) = (folder(), venue());
+        let life = closing(&folder, &venue);
+        venue.holds(held);
+        look(&life, &TWICE);
+        assert_eq!((venue.calls(), life.state("b-1"), life.counted()), (vec!["place b-1".to_owned()], Some(CommandState::Answered), 0), "{held}");
+    }
+    let (folder, venue) = (folder(), venue());
+    let life = closing(&folder, &venue);
+    look(&life, &TWICE);
+    assert_eq!((venue.calls().len(), life.state("b-1")), (2, Some(CommandState::Answered)), "still held");
 }
