@@ -18,6 +18,7 @@ use super::seat::Seat;
 use super::workers::client_order_id;
 use crate::contract::{BadCommand, DeskCommand, HaltWord, OrderSetting, Scope, Wish, write_order};
 use crate::events::{Command, MarketDataEvent, OrderKey};
+use crate::journal::CommandState;
 use crate::model::{ClientOrderId, ExchangeName, Order, OrderRequest, Position, Quantity, Side, Size, Symbol, Timestamp};
 use crate::risk::Sight;
 use crate::runtime::{StopToken, crash};
@@ -108,18 +109,31 @@ impl Desk {
         }
     }
 
-    /// Answers a command that is not tried any more. What its tries did is not known here, so the sender is told to look.
+    /// Answers a command that is not tried any more. Only what is kept before it is sent, and was not, is known not to have
+    /// been sent; of all else the sender is told to look.
     pub fn give_up(&self, command: &DeskCommand, entry: &str, reason: &str) -> Answer {
         let name = client_order_id(command).map(ToString::to_string);
-        let answer = Answer { client_order_id: name, advice: Some("look_up"), ..Answer::denied(command.action, reason) };
-        match self.seat(command.exchange.as_ref(), command.account.as_deref()) {
-            Ok(seat) => {
-                let now = (self.clock)();
-                let asked = Asked { action: command.action, seat, entry, again: true, taken: now, expires_at: None, untyped: false, now };
-                self.told(&asked, answer, "desk")
-            }
-            Err(_) => answer,
-        }
+        let answer =
+            |result| Answer { client_order_id: name.clone(), reason: Some(reason.to_owned()), advice: Some("look_up"), ..Answer::new(command.action, result) };
+        let Ok(seat) = self.seat(command.exchange.as_ref(), command.account.as_deref()) else { return answer(Verdict::Denied) };
+        let now = (self.clock)();
+        let asked = Asked { action: command.action, seat, entry, again: true, taken: now, expires_at: None, untyped: false, now };
+        let kept_as = match &command.wish {
+            Wish::Order(Command::Place(request)) => Some(request.client_order_id.clone()),
+            Wish::Order(Command::ClosePosition { client_order_id, .. }) => Some(client_order_id.clone()),
+            Wish::Order(Command::Modify { order, change }) => change.client_order_id.clone().or_else(|| self.name_for(&asked, order)),
+            Wish::Ask(_) | Wish::Reconcile { .. } => return self.told(&asked, answer(Verdict::Denied), "desk"),
+            Wish::Order(Command::Cancel(_) | Command::CancelAll(_)) | Wish::Halt { .. } | Wish::Resume { .. } => None,
+        };
+        let verdict = match kept_as.map(|name| self.ledger.journal().command(&seat.of.account, name.as_str())) {
+            Some(Ok(None)) => Verdict::Denied,
+            Some(Ok(Some(kept))) => match kept.answer.filter(|_| kept.state == CommandState::Answered).and_then(|json| Answer::said(command.action, &json)) {
+                Some(said) => return asked.complete(said),
+                None => Verdict::Unknown,
+            },
+            Some(Err(_)) | None => Verdict::Unknown,
+        };
+        self.told(&asked, answer(verdict), "desk")
     }
 
     /// Carries out one command. `entry` is what brought it, `taken` when it was sent, `again` whether it was handed out before.

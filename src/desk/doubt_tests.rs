@@ -43,6 +43,25 @@ fn nobody_closes_what_a_close_of_unknown_outcome_may_be_selling() {
 }
 
 #[test]
+fn a_command_that_is_given_up_is_not_called_denied_where_it_may_have_been_sent() {
+    let (folder, venue) = (folder(), venue());
+    let life = live(&folder, &venue);
+    life.leave_submitting("b-1", 30);
+    life.tell(&buy("b-2", 1));
+    let give_up = |text: &str, entry: &str| {
+        let answer = life.desk.give_up(&parse_command(text.as_bytes()).unwrap(), entry, "it ended the broker");
+        serde_json::from_str::<serde_json::Value>(&answer.to_json()).unwrap()
+    };
+    assert_eq!(result(&give_up(&buy("b-1", 1), "1-1")), ("unknown", "look_up"));
+    let stands = give_up(&buy("b-2", 1), "2-1");
+    assert_eq!((result(&stands).0, &stands["order"]["id"]), ("accepted", &"v-b-2".into()));
+    assert_eq!(result(&give_up(&buy("b-3", 1), "3-1")), ("denied", "look_up"), "nothing is sent before it is kept");
+    let cancel = r#"{"action":"cancel","client_order_id":"b-2"}"#;
+    assert_eq!(result(&give_up(cancel, "4-1")), ("unknown", "look_up"), "a cancel may have arrived");
+    assert_eq!(result(&give_up(r#"{"action":"cancel_all"}"#, "5-1")), ("unknown", "look_up"));
+}
+
+#[test]
 fn a_change_that_only_the_venue_remembers_is_not_called_refused() {
     let (first, second, venue) = (folder(), folder(), venue());
     let change = r#"{"action":"modify","client_order_id":"b-1","qty":5,"new_client_order_id":"b-2"}"#;
