@@ -46,6 +46,8 @@ pub(super) struct Venue {
     pub positions: Mutex<Vec<Position>>,
     /// Called when an order, or a change of one, arrives.
     pub on_place: Mutex<Option<Box<dyn Fn() + Send>>>,
+    /// Called with the order once it stands, before its answer is.
+    pub on_answer: Mutex<Option<Box<dyn Fn(&Order) + Send>>>,
     _folder: tempfile::TempDir,
 }
 
@@ -80,6 +82,7 @@ pub(super) fn venue_that(able: impl FnOnce(&mut Capabilities)) -> Arc<Venue> {
         blind: AtomicBool::new(false),
         positions: Mutex::default(),
         on_place: Mutex::default(),
+        on_answer: Mutex::default(),
         _folder: folder,
     })
 }
@@ -103,6 +106,14 @@ impl Venue {
         if let Some(hook) = hook {
             hook();
             self.on_place.lock().get_or_insert(hook);
+        }
+    }
+
+    fn stands(&self, order: &Order) {
+        let hook = self.on_answer.lock().take();
+        if let Some(hook) = hook {
+            hook(order);
+            self.on_answer.lock().get_or_insert(hook);
         }
     }
 
@@ -167,7 +178,7 @@ impl Broker for Venue {
     fn place(&self, order: Approved<OrderRequest>) -> Result<Order, BrokerError> {
         self.arrives();
         let request = order.into_inner();
-        self.scripted(format!("place {}", request.client_order_id), || self.take(request))
+        self.scripted(format!("place {}", request.client_order_id), || self.take(request).inspect(|order| self.stands(order)))
     }
 
     fn modify(&self, order: &OrderKey, change: Approved<Modification>) -> Result<Order, BrokerError> {
@@ -179,6 +190,7 @@ impl Broker for Venue {
             new.replaces = Some(old.id.clone());
             self.set(new.request.client_order_id.as_str(), |kept| kept.replaces.clone_from(&new.replaces));
             self.set(old.request.client_order_id.as_str(), |old| (old.status, old.replaced_by) = (OrderStatus::Replaced, Some(new.id.clone())));
+            self.stands(&new);
             Ok(new)
         })
     }

@@ -11,6 +11,7 @@ use crossbeam_channel::select;
 
 use self::schedule::Schedule;
 use super::answer::{Answer, Verdict};
+use super::asked::later;
 use super::desk::{Desk, accepted, is_same, quantity_held};
 use super::keeping::Case;
 use super::placing::{change_of, end};
@@ -26,6 +27,8 @@ use crate::runtime::{StopToken, crash};
 const BEAT: Duration = Duration::from_secs(1);
 /// The journal is read again though nobody has asked for it.
 const READ_AGAIN: Duration = Duration::from_secs(30);
+/// So far into the future nothing is received unless somebody sets the clock back.
+const CLOCK_SET: Duration = Duration::from_secs(1);
 /// The action of a command that takes a position back.
 const CLOSE: &str = "close_position";
 const NEVER_HEARD: &str = "the venue never heard of it";
@@ -132,9 +135,21 @@ impl Lookups<'_> {
         }
     }
 
+    /// An order that the stream has told of has arrived, whatever is shown to who asks by its name.
+    fn look_up(&self, seat: &Seat, record: &CommandRecord, id: &ClientOrderId) -> Result<Option<Order>, BrokerError> {
+        let by_name = OrderKey::Client(id.clone());
+        if let Some(order) = seat.broker.order(&by_name)? {
+            return Ok(Some(order));
+        }
+        let unshown = |cause: &str| BrokerError::Unavailable { broker: seat.of.broker.to_string(), cause: cause.to_owned() };
+        let told = self.desk.ledger.journal().order(&seat.of.account, &by_name).map_err(|error| unshown(&error.to_string()))?;
+        let Some(told) = told.filter(|told| told.heard >= record.received).and_then(|told| told.id.parse().ok()) else { return Ok(None) };
+        seat.broker.order(&OrderKey::Venue(told))?.ok_or_else(|| unshown("it has told of the order and does not show it")).map(Some)
+    }
+
     fn look_at_order(&mut self, name: &Name, case: &Case<'_>, now: Instant) -> Seen {
         let id = &case.request.client_order_id;
-        let found = case.seat.broker.order(&OrderKey::Client(id.clone()));
+        let found = self.look_up(case.seat, &case.record, id);
         let seen = match &found {
             Ok(Some(order)) if is_same(&order.request, &case.request) => self.adopt(case, order),
             Ok(Some(_)) => {
@@ -172,7 +187,9 @@ impl Lookups<'_> {
     /// It has not arrived. Where a name is taken once and never twice it is sent again, as long as it may be.
     fn absent(&self, case: &Case<'_>) -> Seen {
         let (desk, seat, record) = (self.desk, case.seat, &case.record);
-        let expired = record.expires.is_none_or(|at| at <= (desk.clock)());
+        // Received in the future: the clock was set back since, and nobody knows how old it is.
+        let now = (desk.clock)();
+        let expired = record.expires.is_none_or(|at| at <= now) || record.received > later(now, CLOCK_SET);
         let reason = match () {
             () if record.cancel_wanted => format!("{NEVER_HEARD}, and it is wanted no more"),
             () if record.sent == 0 => NEVER_HEARD.to_owned(),
@@ -248,7 +265,7 @@ impl Lookups<'_> {
 
     fn look_at_change(&mut self, name: &Name, change: &Change<'_>, now: Instant) -> Seen {
         let Change { seat, record, id, key } = *change;
-        let seen = match seat.broker.order(&OrderKey::Client(id.clone())) {
+        let seen = match self.look_up(seat, record, id) {
             Ok(Some(order)) if record.cancel_wanted && !end(seat, &order) => Seen::Unasked,
             Ok(Some(order)) => settled(self.desk.change_settled(seat, record, key, accepted(&record.action, &order))),
             Ok(None) if !self.schedule.missed(name, now) => Seen::Nothing,
@@ -262,6 +279,11 @@ impl Lookups<'_> {
         seen
     }
 
+    fn is_told_replaced(&self, seat: &Seat, key: &OrderKey) -> bool {
+        let told = self.desk.ledger.journal().order(&seat.of.account, key);
+        told.is_ok_and(|told| told.is_some_and(|told| told.status == OrderStatus::Replaced))
+    }
+
     /// A change is not sent again: by now the order may be another.
     fn unchanged(&self, seat: &Seat, record: &CommandRecord, key: &OrderKey) -> Seen {
         let rejected = |reason: String| Answer { reason: Some(reason), ..Answer::new(&record.action, Verdict::Rejected) };
@@ -273,7 +295,9 @@ impl Lookups<'_> {
                 _ => return Seen::Nothing,
             },
             // Something stands in its place: the venue shows it sooner or later.
-            Ok(Some(old)) if matches!(old.status, OrderStatus::Replaced | OrderStatus::PendingReplace) => return Seen::Nothing,
+            Ok(Some(old)) if matches!(old.status, OrderStatus::Replaced | OrderStatus::PendingReplace) || self.is_told_replaced(seat, key) => {
+                return Seen::Nothing;
+            }
             Ok(Some(old)) if record.cancel_wanted && !end(seat, &old) => return Seen::Nothing,
             Ok(Some(old)) => {
                 seat.guarded().gate.withdraw_change(&old.request.client_order_id);

@@ -316,3 +316,51 @@ fn a_position_that_was_closed_otherwise_is_not_closed_again() {
     look(&life, &TWICE);
     assert_eq!((venue.calls().len(), life.state("b-1")), (2, Some(CommandState::Answered)), "still held");
 }
+
+#[test]
+fn an_order_that_the_stream_has_told_of_has_arrived_though_it_is_not_shown() {
+    let (folder, venue) = (folder(), venue());
+    let life = after_death(&venue, -1, &folder);
+    let (ledger, of) = (Arc::clone(&life.ledger), life.seat.of.clone());
+    *venue.on_answer.lock() = Some(Box::new(move |order| {
+        let (order, at) = (Arc::new(order.clone()), crate::runtime::wall_now());
+        let source = crate::events::Source::Stream;
+        let told = crate::events::OrderUpdate {
+            of: of.clone(),
+            change: OrderChange::New,
+            order,
+            execution_id: None,
+            fill: None,
+            reason: None,
+            at,
+            source,
+            words: None,
+        };
+        ledger.take(&[told]).unwrap();
+    }));
+    // The process before had sent `b-1`, which has expired since.
+    live(&self::folder(), &venue).tell(&buy("b-1", 1));
+    life.tell(&buy("b-2", 1));
+    venue.will([Does::Loses]);
+    life.tell(r#"{"action":"modify","client_order_id":"b-2","qty":5,"new_client_order_id":"b-3"}"#);
+    venue.blind.store(true, Relaxed);
+    look(&life, &TWICE);
+    assert_eq!((life.state("b-1"), life.state("b-3")), (Some(CommandState::Unknown), Some(CommandState::Unknown)), "{:?}", life.streamed());
+    venue.blind.store(false, Relaxed);
+    look(&life, &[500]);
+    assert_eq!((life.state("b-1"), life.state("b-3")), (Some(CommandState::Answered), Some(CommandState::Answered)));
+    let told = life.streamed();
+    assert!(told.contains(&"modify is accepted".to_owned()) && !told.iter().any(|word| word == "never_arrived" || word == "modify is rejected"), "{told:?}");
+}
+
+#[test]
+fn nothing_is_sent_again_of_which_a_clock_that_was_set_back_does_not_tell_the_age() {
+    let (folder, venue) = (folder(), venue());
+    let life = live(&folder, &venue);
+    life.leave_submitting("b-1", 305);
+    let record = life.record("b-1").unwrap();
+    let ahead = CommandRecord { received: crate::model::Timestamp::from_nanos(record.received.nanos() + 300_000_000_000), ..record };
+    life.ledger.journal().write(|step| step.put_command(&life.seat.of.account, &ahead)).unwrap();
+    look(&life, &TWICE);
+    assert_eq!((venue.calls().len(), life.state("b-1")), (0, Some(CommandState::Answered)));
+}
