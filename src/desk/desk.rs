@@ -150,7 +150,7 @@ impl Desk {
         let answer = match command.wish {
             Wish::Order(wish) => {
                 crash::point("C1-received");
-                match self.answered(&asked) {
+                match self.answered(&asked, &wish) {
                     Some(answer) => answer,
                     None => self.carry(&asked, wish)?,
                 }
@@ -169,12 +169,23 @@ impl Desk {
         Some(asked.complete(answer))
     }
 
-    /// What an earlier life has told of this very entry, which it could not acknowledge any more: the stream says so
-    /// already, and nothing may say otherwise.
-    fn answered(&self, asked: &Asked<'_>) -> Option<Answer> {
+    /// What was told of this very entry before: by an earlier life, which could not acknowledge it any more, or before Redis
+    /// lost what was acknowledged and hands it out as new. The stream says so already, and nothing may say otherwise.
+    fn answered(&self, asked: &Asked<'_>, wish: &Command) -> Option<Answer> {
+        let about = match wish {
+            // An order that is handed out as new is known by its name.
+            Command::Place(_) | Command::ClosePosition { .. } if !asked.again => return None,
+            Command::Cancel(key) | Command::Modify { order: key, .. } => client_id_of(key),
+            Command::Place(_) | Command::ClosePosition { .. } | Command::CancelAll(_) => None,
+        };
         let told = |key: &str| self.ledger.reply(&asked.seat.of.account, key).ok().flatten();
-        let json = asked.again.then(|| told(&settled_key(asked.entry)).or_else(|| told(asked.entry))).flatten()?;
-        Answer::said(asked.action, &json)
+        let json = told(&settled_key(asked.entry)).or_else(|| told(asked.entry))?;
+        // Whoever makes up ids of entries may have used this one before.
+        let is_its_own = || {
+            let kept: serde_json::Value = serde_json::from_str(&json).unwrap_or_default();
+            kept["action"] == asked.action && kept["client_order_id"].as_str() == about.as_deref()
+        };
+        if asked.again || is_its_own() { Answer::said(asked.action, &json) } else { None }
     }
 
     fn carry(&self, asked: &Asked<'_>, wish: Command) -> Option<Answer> {
