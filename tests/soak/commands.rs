@@ -36,13 +36,20 @@ enum Kind {
     Open,
     /// Takes a position back, if there is one by then.
     Close,
+    /// Rests, and ends with everything of its symbol.
+    Swept,
 }
+
+/// The symbol of which everything is cancelled again and again, and the name of that command: it is about no order of ours.
+const SWEPT: &str = "AAPL";
+const SWEEP: &str = "cancel_all ";
 
 fn kind(n: usize) -> Kind {
     match n % 8 {
         3 => Kind::Changed,
         2 | 6 => Kind::Open,
         7 => Kind::Close,
+        5 => Kind::Swept,
         _ => Kind::Market,
     }
 }
@@ -64,6 +71,7 @@ fn chain(n: usize) -> Vec<(String, Value)> {
         Kind::Market => vec![(id.clone(), market(&id, ["F", "INTC"][n % 2], side))],
         Kind::Open => vec![(id.clone(), market(&id, "KO", "buy"))],
         Kind::Changed => vec![(id.clone(), resting(&id, "PFE"))],
+        Kind::Swept => vec![(id.clone(), resting(&id, SWEPT)), (SWEEP.to_owned(), json!({"action": "cancel_all", "exchange": "alpaca", "symbol": SWEPT}))],
         Kind::Close => return vec![(id.clone(), json!({"action": "close_position", "exchange": "alpaca", "client_order_id": id, "symbol": "KO"}))],
     };
     if kind(n) == Kind::Changed {
@@ -128,8 +136,8 @@ fn wrong_replies(history: &History, stream: &[Entry], total: usize, delivered: &
     for n in 0..total {
         let (change, cancel, taken) = (format!("modify {}", id(n)), format!("cancel {}", changed(n)), made(&changed(n)));
         match (kind(n), results(&change)) {
-            (Kind::Open | Kind::Close, _) if made(&id(n)) > 1 => wrong.push(format!("{} was taken {} times", id(n), made(&id(n)))),
-            (Kind::Market | Kind::Open | Kind::Close, _) | (Kind::Changed, ["accepted"]) if taken == usize::from(kind(n) == Kind::Changed) => {}
+            (Kind::Open | Kind::Close | Kind::Swept, _) if made(&id(n)) > 1 => wrong.push(format!("{} was taken {} times", id(n), made(&id(n)))),
+            (Kind::Market | Kind::Open | Kind::Close | Kind::Swept, _) | (Kind::Changed, ["accepted"]) if taken == usize::from(kind(n) == Kind::Changed) => {}
             (Kind::Changed, ["rejected" | "denied"]) if taken == 0 => {}
             (_, results) => wrong.push(format!("{change} was answered {results:?} and made {taken} times")),
         }
@@ -142,6 +150,37 @@ fn wrong_replies(history: &History, stream: &[Entry], total: usize, delivered: &
             wrong.push(format!("{cancel} was sent {asked} times and answered {answers:?}, and {unknown} times unknown"));
         }
     }
+    let (asked, answers) = (delivered.get(SWEEP).copied().unwrap_or(0), sweeps(stream).count());
+    if asked != answers as u64 {
+        wrong.push(format!("{SWEEP}was sent {asked} times and answered {answers} times"));
+    }
+    wrong
+}
+
+/// What the sweeps were answered.
+fn sweeps(stream: &[Entry]) -> impl Iterator<Item = &str> {
+    stream
+        .iter()
+        .filter_map(|entry| if let Said::Reply { action, result, .. } = &entry.said { (action == "cancel_all").then_some(result.as_str()) } else { None })
+}
+
+/// Orders that a sweep has left open, or that were neither taken nor called lost. A sweep that the broker was away for too
+/// long for is refused, and ends nothing.
+fn wrongly_swept(history: &History, stream: &[Entry], total: usize, open: &Value) -> Vec<String> {
+    let refused = sweeps(stream).any(|result| result != "accepted");
+    let open = open.as_array().into_iter().flatten().filter(|order| order["symbol"] == SWEPT && !refused);
+    let mut wrong: Vec<String> = open.map(|order| format!("{} is open", order["client_order_id"])).collect();
+    let lost = |id: &str| {
+        stream.iter().any(
+            |entry| matches!(&entry.said, Said::Order { event, client, answer: true, .. } if client == id && (event == "never_arrived" || event == "denied")),
+        )
+    };
+    let swept = (0..total).filter(|n| kind(*n) == Kind::Swept).map(id);
+    wrong.extend(
+        swept
+            .filter(|id| history.accepted.iter().any(|accepted| accepted.client == *id) == lost(id))
+            .map(|id| format!("{id} is neither there nor lost, or both")),
+    );
     wrong
 }
 
@@ -210,6 +249,8 @@ fn each_command_is_carried_out_once_though_the_broker_dies_on_the_way() {
     let told: String = wrong.iter().take(1).map(|(name, _)| said_of(name)).collect();
     assert!(wrong.is_empty(), "the exchange took commands other than once: {wrong:?}\n{told}\n{log}");
     assert!(unanswered.is_empty(), "commands without an answer: {unanswered:?}\n{log}");
+    let wrongly_swept = wrongly_swept(history, &stream, total, &hand.get("/v2/orders?status=open&limit=500"));
+    assert!(wrongly_swept.is_empty(), "{wrongly_swept:?}\n{log}");
     assert!(wrong_replies.is_empty(), "changes and cancels were not answered as they were done: {wrong_replies:?}\n{log}");
     let positions = hand.get("/v2/positions");
     let sold_short = positions.as_array().into_iter().flatten().find(|held| held["symbol"] == "KO" && held["side"] == "short");
