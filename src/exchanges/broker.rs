@@ -42,6 +42,14 @@ pub struct CancelOutcome {
     pub result: Result<(), BrokerError>,
 }
 
+/// What a venue has told once more.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Replayed {
+    pub updates: Vec<OrderUpdate>,
+    /// Everything before this moment is told; at the end, everything that was asked for.
+    pub to: Timestamp,
+}
+
 /// One account at one venue.
 pub trait Broker: Send + Sync + fmt::Debug {
     /// The configured name and the venue's account.
@@ -88,9 +96,10 @@ pub trait Broker: Send + Sync + fmt::Debug {
         Ok(None)
     }
 
-    /// What happened to orders after `since` and up to `until`, in the venue's own words and order, told once more; `None`
-    /// when this venue keeps no history of events.
-    fn replay(&self, since: Timestamp, until: Timestamp) -> Result<Option<Vec<OrderUpdate>>, BrokerError> {
+    /// What happened to orders from `since` up to `until`, both included, in the venue's own words and order, told once more.
+    /// Where there is much it is told in pieces: whoever wants the rest asks for it from the end of the piece on. `None` when
+    /// this venue keeps no history of events, or cannot tell it now.
+    fn replay(&self, since: Timestamp, until: Timestamp) -> Result<Option<Replayed>, BrokerError> {
         let _ = (since, until);
         Ok(None)
     }

@@ -14,7 +14,7 @@ pub mod paper;
 mod stream;
 mod table;
 
-pub use broker::{Broker, CancelOutcome, Connection};
+pub use broker::{Broker, CancelOutcome, Connection, Replayed};
 pub use cache::Cached;
 pub use capability::Capabilities;
 pub use error::{BrokerError, OrderAdvice};

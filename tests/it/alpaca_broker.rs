@@ -1,5 +1,5 @@
 use alpaca_broker::events::{Event, EventBus, OrderKey, OrderUpdate, Source};
-use alpaca_broker::exchanges::{Broker, BrokerError, Connection, OrderAdvice};
+use alpaca_broker::exchanges::{Broker, BrokerError, Connection, OrderAdvice, Replayed};
 use alpaca_broker::model::{
     Exit, Modification, Order, OrderChange, OrderClass, OrderRequest, OrderStatus, OrderType, Side, Size, StopLoss, TakeProfit, TimeInForce, Timestamp, Trail,
 };
@@ -114,6 +114,10 @@ fn what_is_written_is_what_is_read() {
     assert_eq!(venue.unread(), []);
 }
 
+fn replay(venue: &AlpacaVenue, since: Timestamp) -> Replayed {
+    venue.alpaca().replay(since, venue.exchange.now()).unwrap().expect("the built-in exchange has a history")
+}
+
 #[test]
 fn what_happened_is_told_once_more_in_the_same_words() {
     let venue = AlpacaVenue::new();
@@ -122,15 +126,39 @@ fn what_happened_is_told_once_more_in_the_same_words() {
     let resting = place(&venue, ask("r-2", limit("90")));
     venue.alpaca().cancel(&by_id(&resting)).unwrap();
     let heard = updates(&venue);
-    let replayed = venue.alpaca().replay(before, venue.exchange.now()).unwrap().expect("the built-in exchange has a history");
+    let replayed = replay(&venue, before).updates;
     assert!(replayed.iter().all(|update| update.source == Source::Replay));
     let said = |update: &OrderUpdate| (update.order.id.clone(), update.change, update.execution_id.clone(), update.fill.clone(), update.at);
     assert_eq!(replayed.iter().map(said).collect::<Vec<_>>(), heard.iter().map(said).collect::<Vec<_>>());
     assert!(replayed.iter().any(|update| update.order.id == bought.id && update.change == OrderChange::Fill));
     let words = replayed[0].words.as_ref().unwrap();
     assert!(words.extra.iter().any(|(name, _)| name == "event_id"), "what the history says beyond it is kept: {:?}", words.extra);
-    let late = venue.alpaca().replay(venue.exchange.now(), venue.exchange.now()).unwrap();
-    assert_eq!(late, Some(Vec::new()));
+    let now = venue.exchange.now();
+    assert_eq!(venue.alpaca().replay(now, now).unwrap(), Some(Replayed { updates: Vec::new(), to: now }));
+}
+
+/// More than a piece holds: every event is told once and in order.
+#[test]
+fn a_long_history_is_told_whole() {
+    const MANY: usize = 1_800;
+    let venue = AlpacaVenue::new();
+    let before = venue.exchange.now();
+    for number in 0..MANY {
+        place(&venue, OrderRequest { size: Size::Quantity("1".parse().unwrap()), ..ask(&format!("h-{number}"), limit("10")) });
+    }
+    venue.alpaca().cancel_all(None).unwrap();
+    let heard = updates(&venue);
+    let (until, mut from, mut told, mut pieces) = (venue.exchange.now(), before, Vec::new(), 0);
+    while from < until {
+        let piece = venue.alpaca().replay(from, until).unwrap().expect("the built-in exchange has a history");
+        assert!(piece.to > from);
+        (from, pieces) = (piece.to, pieces + 1);
+        told.extend(piece.updates);
+    }
+    let said = |update: &OrderUpdate| (update.order.id.clone(), update.change, update.execution_id.clone(), update.at);
+    let bytes: usize = told.iter().map(|update| update.words.as_ref().unwrap().order_json.len()).sum();
+    assert!(bytes > 4 * 1024 * 1024 && pieces > 1, "{bytes} bytes in {pieces} pieces, {} events", told.len());
+    assert_eq!(told.iter().map(said).collect::<Vec<_>>(), heard.iter().map(said).collect::<Vec<_>>());
 }
 
 #[test]

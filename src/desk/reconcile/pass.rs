@@ -12,9 +12,10 @@ use crate::desk::asked::later;
 use crate::desk::ledger::{Ledger, Manner, Reported, Taken};
 use crate::desk::seat::Seat;
 use crate::events::{OrderKey, OrderUpdate};
-use crate::exchanges::BrokerError;
+use crate::exchanges::{Broker, BrokerError, Replayed};
 use crate::journal::{JournalError, Known};
 use crate::model::{Fill, Order, OrderChange, Symbol, Timestamp, VenueOrderId};
+use crate::observe::Heartbeat;
 
 /// A venue's clock and ours, and events on their way: the window begins this much earlier.
 const MARGIN: Duration = Duration::from_secs(60);
@@ -182,11 +183,43 @@ pub struct Pass {
     /// With whom the looking up begins: with more than can be asked for everybody has a turn.
     turn: usize,
     counted_once: bool,
+    /// Up to here a look that was cut short has had everything told once more: the next one goes on.
+    replayed: Option<Timestamp>,
+    /// Called with each question: a venue may take its time over every one of them.
+    heartbeat: Option<Heartbeat>,
 }
 
 impl Pass {
     pub fn new(seat: Arc<Seat>, ledger: Arc<Ledger>) -> Pass {
-        Pass { seat, ledger, unexplained: HashMap::new(), gone: HashMap::new(), failing: BTreeSet::new(), turn: 0, counted_once: false }
+        Pass {
+            seat,
+            ledger,
+            unexplained: HashMap::new(),
+            gone: HashMap::new(),
+            failing: BTreeSet::new(),
+            turn: 0,
+            counted_once: false,
+            replayed: None,
+            heartbeat: None,
+        }
+    }
+
+    /// On a thread that must not fall silent.
+    pub fn beating(self, heartbeat: Heartbeat) -> Pass {
+        Pass { heartbeat: Some(heartbeat), ..self }
+    }
+
+    /// The thread lives.
+    pub fn beat(&self) {
+        if let Some(heartbeat) = &self.heartbeat {
+            heartbeat.beat();
+        }
+    }
+
+    /// Whom to ask; whoever asks lives.
+    fn broker(&self) -> &dyn Broker {
+        self.beat();
+        &*self.seat.broker
     }
 
     /// Orders that may still be filled, or of which an execution was lost.
@@ -243,10 +276,12 @@ impl Pass {
         self.ledger.wake();
         // By the venue's clock rather than ours, of which nobody knows how far it is off.
         journal.has_compared(account, now.min(back(now, CLOCKS_APART).max(newest.unwrap_or(since))))?;
+        self.replayed = None;
         if whole || !findings.repaired.is_empty() {
             if self.counted_once && findings.repaired.is_empty() && findings.replayed == 0 {
                 findings.differ = self.positions_differ()?;
             }
+            self.beat();
             self.seat.count(&self.ledger)?;
             self.counted_once = true;
         }
@@ -255,37 +290,45 @@ impl Pass {
         Ok(findings)
     }
 
-    /// What the venue tells once more. How many of them are news.
-    fn replay(&self, since: Timestamp, now: Timestamp) -> Result<usize, PassError> {
-        let Some(updates) = self.seat.broker.replay(since, now)? else { return Ok(0) };
+    /// What the venue tells once more, piece by piece. How many of them are news.
+    fn replay(&mut self, since: Timestamp, now: Timestamp) -> Result<usize, PassError> {
+        let mut from = self.replayed.map_or(since, |to| to.max(since));
         let mut news = 0;
-        for some in updates.chunks(256) {
-            let taken = self.ledger.take(some)?;
-            for (update, _) in some.iter().zip(&taken).filter(|(_, taken)| matches!(taken, Taken::New(_))) {
-                self.seat.observe(update);
+        while from < now {
+            let Some(Replayed { updates, to }) = self.broker().replay(from, now)? else { break };
+            for some in updates.chunks(256) {
+                let taken = self.ledger.take(some)?;
+                for (update, _) in some.iter().zip(&taken).filter(|(_, taken)| matches!(taken, Taken::New(_))) {
+                    self.seat.observe(update);
+                }
+                news += taken.iter().filter(|taken| !matches!(taken, Taken::Known(_))).count();
             }
-            news += taken.iter().filter(|taken| !matches!(taken, Taken::Known(_))).count();
+            if to <= from {
+                break;
+            }
+            from = to;
+            // By a clock that is behind ours something may still happen before our now.
+            self.replayed = Some(to.min(back(now, MARGIN)));
         }
         Ok(news)
     }
 
     /// Every order that may have changed: those of the window, those that we believe open, and those that miss an execution.
     fn orders(&mut self, sought: Sought, local: &[Known], gaps: &BTreeSet<String>, findings: &mut Findings) -> Result<Vec<Order>, PassError> {
-        let broker = Arc::clone(&self.seat.broker);
         let mut found = Found::default();
         let mut wanted: BTreeSet<VenueOrderId> = local.iter().map(|known| &known.id).chain(gaps).filter_map(|id| id.parse().ok()).collect();
-        match broker.orders_since(sought.since)? {
+        match self.broker().orders_since(sought.since)? {
             Some(orders) => found.add(orders),
             None => wanted.extend(self.filled_since(sought.since)?),
         }
         if found.listed == 0 || sought.whole || found.missing(&wanted).len() > ONE_BY_ONE {
-            found.add(broker.open_orders()?);
+            found.add(self.broker().open_orders()?);
         }
         let mut missing = found.missing(&wanted);
         if missing.len() > LOOK_UPS {
             let submitted = local.iter().filter(|known| missing.iter().any(|id| id.as_str() == known.id)).map(|known| known.submitted);
             let oldest = submitted.filter(|submitted| *submitted > back(sought.since, LONG_WINDOW)).min();
-            if let Some(orders) = oldest.map(|oldest| broker.orders_since(back(oldest, MARGIN))).transpose()?.flatten() {
+            if let Some(orders) = oldest.map(|oldest| self.broker().orders_since(back(oldest, MARGIN))).transpose()?.flatten() {
                 found.add(orders.into_iter().filter(|order| wanted.contains(&order.id)).collect());
                 missing = found.missing(&wanted);
             }
@@ -329,16 +372,15 @@ impl Pass {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        let broker = Arc::clone(&self.seat.broker);
         let keys: Vec<OrderKey> = ids.iter().cloned().map(OrderKey::Venue).collect();
-        match broker.orders(&keys) {
+        match self.broker().orders(&keys) {
             Ok(orders) => return Ok(ids.into_iter().zip(orders).collect()),
             Err(error @ (BrokerError::NotConnected { .. } | BrokerError::RateLimited { .. } | BrokerError::Unauthorised { .. })) => return Err(error),
             Err(_) => {}
         }
         let (mut found, mut failures) = (Vec::new(), 0);
         for (id, key) in ids.into_iter().zip(&keys) {
-            match broker.order(key) {
+            match self.broker().order(key) {
                 Ok(order) => {
                     failures = 0;
                     self.failing.remove(&id);
@@ -422,7 +464,7 @@ impl Pass {
     fn pages_of_fills(&self, mut from: Timestamp) -> Result<(Vec<Fill>, bool), BrokerError> {
         let mut fills = Vec::new();
         for _ in 0..FILL_PAGES {
-            let page = match self.seat.broker.fills(from, FILLS) {
+            let page = match self.broker().fills(from, FILLS) {
                 Err(BrokerError::RateLimited { .. }) if !fills.is_empty() => return Ok((fills, false)),
                 page => page?,
             };
@@ -466,7 +508,7 @@ impl Pass {
     /// Positions of which the venue says something else than the executions that we heard of, twice in a row.
     fn positions_differ(&self) -> Result<Vec<Differs>, BrokerError> {
         let look = || -> Result<Vec<Differs>, BrokerError> {
-            let venues: BTreeMap<Symbol, Decimal> = self.seat.broker.positions()?.into_iter().map(|position| (position.symbol, position.quantity)).collect();
+            let venues: BTreeMap<Symbol, Decimal> = self.broker().positions()?.into_iter().map(|position| (position.symbol, position.quantity)).collect();
             let ours = self.seat.positions();
             let symbols: BTreeSet<&Symbol> = venues.keys().chain(ours.keys()).collect();
             let of = |book: &BTreeMap<Symbol, Decimal>, symbol: &Symbol| book.get(symbol).copied().unwrap_or_default();

@@ -1,8 +1,10 @@
 //! Looks at a venue that does as it is told.
 
 use std::collections::BTreeSet;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::Relaxed;
 
-use crossbeam_channel::bounded;
+use crossbeam_channel::{Receiver, bounded};
 use parking_lot::Mutex;
 use rust_decimal::Decimal;
 
@@ -10,7 +12,7 @@ use super::*;
 use crate::desk::seat::Role;
 use crate::desk::sights::Sights;
 use crate::events::{AccountRef, OrderKey, OrderUpdate, Source};
-use crate::exchanges::{Broker, BrokerError, BrokerMetrics, CancelOutcome, Capabilities};
+use crate::exchanges::{Broker, BrokerError, BrokerMetrics, CancelOutcome, Capabilities, Replayed};
 use crate::journal::Journal;
 use crate::model::{
     AccountInfo, Balance, Fill, MarketSession, Modification, Order, OrderChange, OrderClass, OrderRequest, OrderStatus, OrderType, Position, Side, Size,
@@ -34,6 +36,8 @@ struct Held {
     orders: Vec<Order>,
     fills: Vec<Fill>,
     replay: Option<Vec<OrderUpdate>>,
+    /// Updates that are replayed in one go.
+    piece: usize,
     positions: Vec<(String, Decimal)>,
     /// Ended orders cannot be listed.
     mute: bool,
@@ -45,7 +49,11 @@ struct Held {
 
 #[derive(Debug)]
 struct Venue {
+    of: AccountRef,
     held: Mutex<Held>,
+    up: AtomicBool,
+    /// Lists of orders are not answered before this ends.
+    hangs: Option<Receiver<()>>,
     capabilities: Capabilities,
     metrics: BrokerMetrics,
 }
@@ -69,7 +77,7 @@ fn refused() -> BrokerError {
 
 impl Broker for Venue {
     fn of(&self) -> AccountRef {
-        of()
+        self.of.clone()
     }
     fn capabilities(&self) -> &Capabilities {
         &self.capabilities
@@ -79,7 +87,7 @@ impl Broker for Venue {
     }
     fn disconnect(&self) {}
     fn connection(&self) -> Connection {
-        Connection::Connected
+        if self.up.load(Relaxed) { Connection::Connected } else { Connection::Degraded }
     }
     fn place(&self, _: Approved<OrderRequest>) -> Result<Order, BrokerError> {
         Err(refused())
@@ -106,11 +114,19 @@ impl Broker for Venue {
         Ok(held.orders.iter().find(|order| order.id == *id).cloned())
     }
     fn orders_since(&self, since: Timestamp) -> Result<Option<Vec<Order>>, BrokerError> {
+        if let Some(end) = &self.hangs {
+            let _ = end.recv();
+        }
         let held = self.ask("since")?;
         Ok((!held.mute).then(|| held.orders.iter().filter(|order| order.times.submitted > since).cloned().collect()))
     }
-    fn replay(&self, _: Timestamp, _: Timestamp) -> Result<Option<Vec<OrderUpdate>>, BrokerError> {
-        Ok(self.ask("replay")?.replay.clone())
+    fn replay(&self, since: Timestamp, until: Timestamp) -> Result<Option<Replayed>, BrokerError> {
+        let held = self.ask("replay")?;
+        let Some(all) = &held.replay else { return Ok(None) };
+        let mut updates: Vec<OrderUpdate> = all.iter().filter(|update| update.at >= since).cloned().collect();
+        let to = updates.get(held.piece).map_or(until, |next| next.at);
+        updates.truncate(held.piece);
+        Ok(Some(Replayed { updates, to }))
     }
     fn fills(&self, since: Timestamp, limit: usize) -> Result<Vec<Fill>, BrokerError> {
         let held = self.ask("fills")?;
@@ -149,6 +165,14 @@ fn bench() -> Bench {
 }
 
 fn bench_with(fills: bool) -> Bench {
+    let venue = Arc::new(venue_of("acc", fills));
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, seat) = (ledger_in(&folder), seat_at(&venue));
+    let pass = Pass::new(Arc::clone(&seat), Arc::clone(&ledger));
+    Bench { venue, ledger, seat, pass, began: Instant::now(), _folder: folder }
+}
+
+fn venue_of(account: &str, fills: bool) -> Venue {
     let capabilities = Capabilities {
         broker: "fake".into(),
         order_types: vec!["market"],
@@ -166,27 +190,27 @@ fn bench_with(fills: bool) -> Bench {
         local: false,
         live: false,
     };
-    let venue = Arc::new(Venue { held: Mutex::default(), capabilities, metrics: BrokerMetrics::new(Instant::now()) });
-    let folder = tempfile::tempdir().unwrap();
+    let of = AccountRef { account: account.parse().unwrap(), ..of() };
+    let held = Mutex::new(Held { piece: 1_000, ..Held::default() });
+    Venue { of, held, up: AtomicBool::new(true), hangs: None, capabilities, metrics: BrokerMetrics::new(Instant::now()) }
+}
+
+fn ledger_in(folder: &tempfile::TempDir) -> Arc<Ledger> {
     let (journal, _) = Journal::open(&folder.path().join("broker.db"), at(0)).unwrap();
-    let ledger = Arc::new(Ledger::new(Arc::new(journal), bounded(1).0, false, || at(NOW)));
-    let gate = Gate::new(Limits::default(), std::collections::BTreeMap::new()).for_account(of());
-    let session = Box::new(|_: &Symbol, _| MarketSession::Regular);
-    let broker: Arc<dyn Broker> = Arc::clone(&venue) as _;
-    let seat = Arc::new(Seat::new(
-        broker,
-        Role {
-            account_name: "paper".into(),
-            prices: "alpaca".parse().unwrap(),
-            session_of: session,
-            sights: Arc::new(Sights::default()),
-            untyped_is_limit: false,
-            takes_orders: true,
-        },
-        gate,
-    ));
-    let pass = Pass::new(Arc::clone(&seat), Arc::clone(&ledger));
-    Bench { venue, ledger, seat, pass, began: Instant::now(), _folder: folder }
+    Arc::new(Ledger::new(Arc::new(journal), bounded(1).0, false, || at(NOW)))
+}
+
+fn seat_at(venue: &Arc<Venue>) -> Arc<Seat> {
+    let gate = Gate::new(Limits::default(), std::collections::BTreeMap::new()).for_account(venue.of());
+    let role = Role {
+        account_name: venue.of.account.to_string(),
+        prices: "alpaca".parse().unwrap(),
+        session_of: Box::new(|_: &Symbol, _| MarketSession::Regular),
+        sights: Arc::new(Sights::default()),
+        untyped_is_limit: false,
+        takes_orders: true,
+    };
+    Arc::new(Seat::new(Arc::clone(venue) as _, role, gate))
 }
 
 fn order(id: &str, status: OrderStatus, filled: &str, submitted: i64, updated: i64) -> Order {
@@ -228,6 +252,17 @@ fn told(change: OrderChange, order: Order, fill: Option<Fill>, id: Option<&str>)
     OrderUpdate { of: of(), change, order: Arc::new(order), execution_id, fill, reason: None, at, source: Source::Stream, words: None }
 }
 
+/// What the account `acc` was told.
+fn events_of(ledger: &Ledger) -> Vec<String> {
+    let rows = ledger.journal().updates(&of().account, 0, 10_000).unwrap();
+    let read = |row: &crate::journal::Row| {
+        let entry: serde_json::Value = serde_json::from_str(&row.entry).unwrap();
+        let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
+        format!("{} {} {}", entry["order_data"]["id"].as_str().unwrap(), text("event"), text("qty")).trim().to_owned()
+    };
+    rows.iter().map(read).collect()
+}
+
 impl Bench {
     fn held(&self) -> parking_lot::MutexGuard<'_, Held> {
         self.venue.held.lock()
@@ -243,13 +278,7 @@ impl Bench {
     }
 
     fn events(&self) -> Vec<String> {
-        let rows = self.ledger.journal().updates(&of().account, 0, 10_000).unwrap();
-        let read = |row: &crate::journal::Row| {
-            let entry: serde_json::Value = serde_json::from_str(&row.entry).unwrap();
-            let text = |name: &str| entry[name].as_str().unwrap_or_default().to_owned();
-            format!("{} {} {}", entry["order_data"]["id"].as_str().unwrap(), text("event"), text("qty")).trim().to_owned()
-        };
-        rows.iter().map(read).collect()
+        events_of(&self.ledger)
     }
 
     fn known(&self, id: &str) -> crate::journal::Known {
@@ -350,6 +379,52 @@ fn the_venue_tells_its_history_where_it_has_one() {
     let findings = bench.look(true, NOW + 10);
     assert_eq!((findings.replayed, findings.repaired.len()), (2, 0));
     assert_eq!(bench.events(), ["v1 new", "v1 fill 10"]);
+}
+
+fn replayed(updates: usize) -> Vec<OrderUpdate> {
+    let one = |n: usize| {
+        let when = NOW + i64::try_from(n).unwrap();
+        OrderUpdate {
+            source: Source::Replay,
+            ..told(OrderChange::New, order(&format!("v{n}"), OrderStatus::New, "0", when, when), None, Some(&format!("x-{n}")))
+        }
+    };
+    (1..=updates).map(one).collect()
+}
+
+#[test]
+fn a_history_in_pieces_is_told_once_and_in_order() {
+    let mut bench = bench();
+    bench.look(true, NOW);
+    bench.held().orders = replayed(7).iter().map(|update| Order::clone(&update.order)).collect();
+    (bench.held().replay, bench.held().piece) = (Some(replayed(7)), 3);
+    bench.asked();
+    assert_eq!(bench.look(true, NOW + 200).replayed, 7);
+    assert_eq!(bench.asked().iter().filter(|what| *what == "replay").count(), 3);
+    assert_eq!(bench.events(), (1..=7).map(|n| format!("v{n} new")).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_history_that_is_cut_short_goes_on_from_there() {
+    let mut bench = bench();
+    bench.look(true, NOW);
+    bench.held().orders = replayed(9).iter().map(|update| Order::clone(&update.order)).collect();
+    (bench.held().replay, bench.held().piece) = (Some(replayed(9)), 2);
+    bench.asked();
+    // Three of five pieces, and then the requests of a minute are used up; and again.
+    for left in [3, 1] {
+        bench.held().left = Some(left);
+        assert!(bench.pass.run(true, false, at(NOW + 200), bench.began).is_err());
+        assert_eq!(bench.asked().len(), left + 1);
+    }
+    assert_eq!(bench.events().len(), 8);
+    bench.held().left = None;
+    assert_eq!(bench.look(true, NOW + 210).replayed, 1);
+    assert_eq!(bench.asked().iter().filter(|what| *what == "replay").count(), 1);
+    assert_eq!(bench.events(), (1..=9).map(|n| format!("v{n} new")).collect::<Vec<_>>());
+    // From then on the window is the usual one.
+    bench.held().replay = Some(replayed(9));
+    assert_eq!((bench.look(true, NOW + 220).replayed, bench.events().len()), (0, 9));
 }
 
 #[test]

@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use super::super::history::{PastMarket, PastQuote};
 use super::super::orders::{read_account, read_balances, read_position, read_positions, write_modification, write_order};
 use super::{ACCOUNT_PATH, AlpacaBroker, Urgency, Verb, encode};
-use crate::events::{AccountRef, MarketSight, OrderKey, OrderUpdate};
-use crate::exchanges::{Broker, BrokerError, BrokerMetrics, CancelOutcome, Capabilities, Connection};
+use crate::events::{AccountRef, MarketSight, OrderKey};
+use crate::exchanges::{Broker, BrokerError, BrokerMetrics, CancelOutcome, Capabilities, Connection, Replayed};
 use crate::model::{AccountInfo, Balance, Fill, Modification, Order, OrderRequest, OrderStatus, Position, Symbol, Timestamp};
 use crate::risk::Approved;
 
@@ -145,7 +145,7 @@ impl Broker for AlpacaBroker {
         self.counted(self.list_since(since)).map(Some)
     }
 
-    fn replay(&self, since: Timestamp, until: Timestamp) -> Result<Option<Vec<OrderUpdate>>, BrokerError> {
+    fn replay(&self, since: Timestamp, until: Timestamp) -> Result<Option<Replayed>, BrokerError> {
         self.counted(self.read_history(since, until))
     }
 

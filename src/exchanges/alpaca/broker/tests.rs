@@ -99,3 +99,80 @@ fn an_order_whose_answer_cannot_be_read_may_have_been_taken() {
     assert!(matches!(broker.place(approved), Err(BrokerError::OutcomeUnknown { .. })));
     assert!(matches!(broker.order(&OrderKey::Venue(known.id)), Err(BrokerError::Unavailable { .. })));
 }
+
+fn past(number: usize, at: u32, filler: usize) -> String {
+    let order = order(number).replace('}', &format!(r#","notes":"{}"}}"#, "x".repeat(filler)));
+    format!("data: {{\"event_id\":\"{number}\",\"at\":\"2026-11-20T14:30:{at:02}Z\",\"event\":\"new\",\"order\":{order}}}\n\n")
+}
+
+/// The whole of a history, asked for piece by piece; how many events each piece held.
+fn replay(broker: &AlpacaBroker, until: Timestamp) -> (Vec<String>, Vec<usize>) {
+    let (mut from, mut told, mut pieces) = (Timestamp::default(), Vec::new(), Vec::new());
+    while from < until {
+        let Some(piece) = broker.replay(from, until).unwrap() else { break };
+        assert!(piece.to > from);
+        from = piece.to;
+        pieces.push(piece.updates.len());
+        told.extend(piece.updates.iter().map(|update| update.order.id.to_string()));
+    }
+    (told, pieces)
+}
+
+/// A host with these events, each at its second, that answers with what `spoil` makes of them; it is told which request it is.
+fn historian(events: Vec<(u32, String)>, spoil: impl Fn(usize, String) -> String + Send + 'static) -> AlpacaBroker {
+    let asked = std::cell::Cell::new(0);
+    broker(move |request| {
+        let since = request.split("since=").nth(1).and_then(|rest| rest.split('&').next()).unwrap().replace("%3A", ":");
+        let since: Timestamp = since.parse().unwrap();
+        let second = |at: u32| format!("2026-11-20T14:30:{at:02}Z").parse::<Timestamp>().unwrap();
+        let from = events.iter().filter(|(at, _)| second(*at) >= since).map(|(_, text)| text.as_str());
+        asked.set(asked.get() + 1);
+        (200, spoil(asked.get(), from.collect()))
+    })
+}
+
+fn until() -> Timestamp {
+    "2026-11-20T14:31:00Z".parse().unwrap()
+}
+
+#[test]
+fn a_history_of_any_size_is_told_in_pieces_that_cut_no_moment_apart() {
+    // Nine events of a mebibyte together, five of them of one moment.
+    let moments = [1, 2, 3, 4, 4, 4, 4, 4, 5];
+    let events = (0..36).map(|n| (moments[n / 4], past(n, moments[n / 4], 250_000))).collect();
+    let (told, pieces) = replay(&historian(events, |_, text| text), until());
+    assert_eq!(told, (0..36).map(|n| format!("o-{n}")).collect::<Vec<_>>());
+    assert_eq!(pieces, [32, 4]);
+}
+
+#[test]
+fn a_history_that_breaks_off_goes_on_from_where_it_was_whole() {
+    let events: Vec<(u32, String)> = [1, 2, 2, 3, 4].into_iter().enumerate().map(|(n, at)| (at, past(n, at, 10))).collect();
+    let wanted: Vec<String> = (0..5).map(|n| format!("o-{n}")).collect();
+    let cut = |text: &str, events: usize| text.match_indices("data:").nth(events).map(|(at, _)| at);
+    let ends: [fn(&str) -> String; 3] = [
+        |rest| rest[..40].to_owned(),
+        |_| ": you are reading too slowly, dropped 10000 messages\n\n".to_owned(),
+        |_| format!("data: {}", "x".repeat(1_000_000)),
+    ];
+    for end in ends {
+        // The first answer ends after three events, of which the last two are of one moment that may not be over.
+        let spoil = move |asked: usize, text: String| match cut(&text, 3) {
+            Some(at) if asked == 1 => format!("{}{}", &text[..at], end(&text[at..])),
+            _ => text,
+        };
+        let (told, pieces) = replay(&historian(events.clone(), spoil), until());
+        assert_eq!((told, pieces), (wanted.clone(), vec![1, 4]));
+    }
+    // Nothing more is to be had: the lists tell the rest.
+    let (told, _) = replay(&historian(events, move |_, text| cut(&text, 3).map_or(String::new(), |at| text[..at + 20].to_owned())), until());
+    assert_eq!(told, ["o-0", "o-1", "o-2"]);
+}
+
+#[test]
+fn a_moment_that_is_too_large_ends_the_history_and_one_event_that_is_too_large_is_left_out() {
+    let too_much = (0..90).map(|n| (1, past(n, 1, 200_000))).collect();
+    assert_eq!(replay(&historian(too_much, |_, text| text), until()), (vec![], vec![0]));
+    let one = [(1, past(0, 1, 10)), (2, past(1, 2, 300_000)), (3, past(2, 3, 10))];
+    assert_eq!(replay(&historian(one.to_vec(), |_, text| text), until()).0, ["o-0", "o-2"]);
+}

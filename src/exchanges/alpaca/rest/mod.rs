@@ -6,26 +6,29 @@
 mod account;
 mod addresses;
 mod budget;
+mod events;
 mod refusal;
 #[cfg(test)]
 mod tests;
 
 use std::fmt;
 use std::io::{Cursor, Read};
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use parking_lot::Mutex;
-use ureq::http::{HeaderMap, Method, Request};
+use ureq::http::{HeaderMap, Method, Request, Response};
 use ureq::tls::TlsConfig;
 use ureq::unversioned::transport::DefaultConnector;
-use ureq::{SendBody, Timeout};
+use ureq::{Body, SendBody, Timeout};
 
 pub use account::{ACCOUNT_PATH, AccountFacts, KEY_ID_HEADER, RestError, SECRET_KEY_HEADER, parse_account};
 use addresses::Addresses;
 use budget::{Budget, Told};
-use refusal::{Asked, Form};
+use events::{Events, Heard};
+use refusal::Asked;
 
 use crate::exchanges::{BrokerError, BrokerMetrics};
 use crate::net::Endpoint;
@@ -37,6 +40,8 @@ const BODY_MAX: u64 = 4 * 1024 * 1024;
 const IDLE: Duration = Duration::from_secs(15);
 const IDLE_CONNECTIONS: usize = 4;
 const CONNECT_WITHIN: Duration = Duration::from_secs(3);
+const JSON: &str = "application/json";
+const EVENTS: &str = "text/event-stream";
 const USER_AGENT: &str = concat!("alpaca-broker/", env!("CARGO_PKG_VERSION"));
 
 /// Where to ask, as whom, and whom to trust.
@@ -118,26 +123,51 @@ impl RestClient {
 
     /// Asks the trading host once; only a success is a page.
     pub fn ask(&self, ask: &Ask<'_>) -> Result<Page, BrokerError> {
-        self.ask_trading(ask, Form::Json)
-    }
-
-    /// The same for a page of server-sent events, which is no JSON; the venue has to end it in time.
-    pub fn ask_events(&self, ask: &Ask<'_>) -> Result<Page, BrokerError> {
-        self.ask_trading(ask, Form::Events)
-    }
-
-    fn ask_trading(&self, ask: &Ask<'_>, form: Form) -> Result<Page, BrokerError> {
-        let answer = self.ask_at(&self.settings.api, &self.budget, ask, form);
+        let answer = self.ask_at(&self.settings.api, &self.budget, ask);
         self.metrics.set_requests_left(self.budget.lock().left());
         answer
     }
 
-    /// The same at the host of the market data.
+    /// The same for server-sent events, each handed on as it comes, until the venue ends them or `hear` has heard enough.
+    ///
+    /// # Errors
+    /// Also after some of them: those that were handed on have come whole and in order.
+    pub fn ask_events(&self, ask: &Ask<'_>, hear: impl FnMut(&str) -> ControlFlow<()>) -> Result<(), BrokerError> {
+        let told = self.hear_events(ask, hear);
+        self.metrics.set_requests_left(self.budget.lock().left());
+        told
+    }
+
+    fn hear_events(&self, ask: &Ask<'_>, mut hear: impl FnMut(&str) -> ControlFlow<()>) -> Result<(), BrokerError> {
+        let secrets = [&self.settings.secret_key, &self.settings.key_id];
+        let asked = self.asked(ask, &secrets);
+        let Answer { mut response, after } = self.send(&self.settings.api, &self.budget, ask, &asked, EVENTS)?;
+        if !response.status().is_success() {
+            let page = read_page(&mut response, &asked)?;
+            return asked.judge(page, after).map(|_| ());
+        }
+        let request_id = text(response.headers(), "x-request-id").map(str::to_owned);
+        let mut events = Events::new(response.body_mut().with_config().limit(u64::MAX).reader());
+        loop {
+            let heard = events.next().map_err(|error| asked.uncertain(asked.words(&format!("the events broke off: {error}"), request_id.as_deref())))?;
+            match heard {
+                Some(Heard::Event(json)) => {
+                    if hear(&json).is_break() {
+                        return Ok(());
+                    }
+                }
+                Some(Heard::TooLarge) => log::warn!("{}: an event larger than any order is left out", self.broker()),
+                None => return Ok(()),
+            }
+        }
+    }
+
+    /// Asks the host of the market data once.
     pub fn ask_data(&self, ask: &Ask<'_>) -> Result<Page, BrokerError> {
         let Some(data) = &self.settings.data else {
             return Err(BrokerError::Unsupported { broker: self.settings.broker.clone(), what: "market data over REST".to_owned() });
         };
-        self.ask_at(data, &self.data_budget, ask, Form::Json)
+        self.ask_at(data, &self.data_budget, ask)
     }
 
     /// Ends the requests that are under way, and every later one; the client is of no use afterwards.
@@ -155,29 +185,38 @@ impl RestClient {
         &self.settings.broker
     }
 
-    fn ask_at(&self, host: &Endpoint, budget: &Mutex<Budget>, ask: &Ask<'_>, form: Form) -> Result<Page, BrokerError> {
+    fn asked<'a>(&'a self, ask: &'a Ask<'_>, secrets: &'a [&'a Secret]) -> Asked<'a> {
+        Asked { broker: self.broker(), verb: ask.verb, path: ask.path, body: ask.body.as_deref(), secrets }
+    }
+
+    fn ask_at(&self, host: &Endpoint, budget: &Mutex<Budget>, ask: &Ask<'_>) -> Result<Page, BrokerError> {
         let secrets = [&self.settings.secret_key, &self.settings.key_id];
-        let asked = Asked { broker: self.broker(), verb: ask.verb, path: ask.path, body: ask.body.as_deref(), form, secrets: &secrets };
+        let asked = self.asked(ask, &secrets);
+        let Answer { mut response, after } = self.send(host, budget, ask, &asked, JSON)?;
+        let page = read_page(&mut response, &asked)?;
+        asked.judge(page, after)
+    }
+
+    /// Sends once, if the budget allows it, and reads the head of the answer, whatever its status.
+    fn send(&self, host: &Endpoint, budget: &Mutex<Budget>, ask: &Ask<'_>, asked: &Asked<'_>, accept: &str) -> Result<Answer, BrokerError> {
         if self.closed.load(Ordering::SeqCst) {
             return Err(BrokerError::NotConnected { broker: self.broker().to_owned(), cause: "this client was closed; nothing was sent".to_owned() });
         }
         budget.lock().take(ask.urgency, Instant::now()).map_err(|after| BrokerError::RateLimited { after: Some(after) })?;
-        let (page, told, after) = self.exchange(host, ask, &asked)?;
-        let now = Instant::now();
-        let after = {
-            let mut budget = budget.lock();
-            budget.learn(told, now);
-            if page.status == 429 { Some(budget.refused(after.or(told.reset), now)) } else { None }
-        };
-        asked.judge(page, after)
+        let response = self.exchange(host, ask, asked, accept)?;
+        let (now, told) = (Instant::now(), told(response.headers()));
+        let mut budget = budget.lock();
+        budget.learn(told, now);
+        let is_no = response.status().as_u16() == 429;
+        let after = is_no.then(|| budget.refused(retry_after(response.headers()).or(told.reset), now));
+        Ok(Answer { response, after })
     }
 
-    /// Sends once and reads the answer, whatever its status.
-    fn exchange(&self, host: &Endpoint, ask: &Ask<'_>, asked: &Asked<'_>) -> Result<(Page, Told, Option<Duration>), BrokerError> {
+    fn exchange(&self, host: &Endpoint, ask: &Ask<'_>, asked: &Asked<'_>, accept: &str) -> Result<Response<Body>, BrokerError> {
         let body = Watched { rest: Cursor::new(ask.body.clone().unwrap_or_default()), begun: Arc::default() };
         let has_begun = Arc::clone(&body.begun);
         let writes = matches!(ask.verb, Verb::Post | Verb::Patch);
-        let answer = self.request(host, ask, body, writes).and_then(|request| {
+        let answer = self.request(host, ask, body, accept).and_then(|request| {
             // Each of the first two ends before the whole does, so that the name of a timeout tells whether anything was sent.
             let first = CONNECT_WITHIN.min(ask.within / 3);
             let timed = self.agent.configure_request(request).timeout_global(Some(ask.within)).timeout_resolve(Some(first)).timeout_connect(Some(first));
@@ -186,34 +225,47 @@ impl RestClient {
         // An order whose body was never begun cannot have been taken.
         let has_body = writes && ask.body.as_ref().is_some_and(|body| !body.is_empty());
         let unsent = has_body && !has_begun.load(Ordering::Relaxed);
-        let mut response = answer.map_err(|error| {
+        answer.map_err(|error| {
             let cause = asked.words(&error.to_string(), None);
             if unsent || is_before_sending(&error) { asked.unavailable(cause) } else { asked.uncertain(cause) }
-        })?;
-        let (status, told, after) = (response.status().as_u16(), told(response.headers()), retry_after(response.headers()));
-        let request_id = text(response.headers(), "x-request-id").map(str::to_owned);
-        match response.body_mut().with_config().limit(BODY_MAX).read_to_vec() {
-            Ok(body) => Ok((Page { status, body: String::from_utf8_lossy(&body).into_owned(), request_id }, told, after)),
-            // The status alone says that nothing was done.
-            Err(_) if (400..500).contains(&status) => Ok((Page { status, body: String::new(), request_id }, told, after)),
-            Err(error) => Err(asked.uncertain(asked.words(&format!("the answer {status} broke off: {error}"), request_id.as_deref()))),
-        }
+        })
     }
 
-    fn request(&self, host: &Endpoint, ask: &Ask<'_>, body: Watched, writes: bool) -> Result<Request<SendBody<'static>>, ureq::Error> {
+    fn request(&self, host: &Endpoint, ask: &Ask<'_>, body: Watched, accept: &str) -> Result<Request<SendBody<'static>>, ureq::Error> {
         let method = match ask.verb {
             Verb::Get => Method::GET,
             Verb::Post => Method::POST,
             Verb::Patch => Method::PATCH,
             Verb::Delete => Method::DELETE,
         };
+        let writes = matches!(ask.verb, Verb::Post | Verb::Patch);
         let request = Request::builder()
             .method(method)
             .uri(host.join(ask.path).http_url())
+            .header("Accept", accept)
             .header(KEY_ID_HEADER, self.settings.key_id.expose())
             .header(SECRET_KEY_HEADER, self.settings.secret_key.expose());
         let request = if writes { request.header("Content-Type", "application/json").header("Content-Length", body.rest.get_ref().len()) } else { request };
         Ok(request.body(if writes { SendBody::from_owned_reader(body) } else { SendBody::none() })?)
+    }
+}
+
+/// An answer of which the head was read.
+struct Answer {
+    response: Response<Body>,
+    /// How long nobody is to ask, where the venue has said no.
+    after: Option<Duration>,
+}
+
+/// The rest of it, whatever its status.
+fn read_page(response: &mut Response<Body>, asked: &Asked<'_>) -> Result<Page, BrokerError> {
+    let status = response.status().as_u16();
+    let request_id = text(response.headers(), "x-request-id").map(str::to_owned);
+    match response.body_mut().with_config().limit(BODY_MAX).read_to_vec() {
+        Ok(body) => Ok(Page { status, body: String::from_utf8_lossy(&body).into_owned(), request_id }),
+        // The status alone says that nothing was done.
+        Err(_) if (400..500).contains(&status) => Ok(Page { status, body: String::new(), request_id }),
+        Err(error) => Err(asked.uncertain(asked.words(&format!("the answer {status} broke off: {error}"), request_id.as_deref()))),
     }
 }
 
@@ -226,7 +278,6 @@ fn agent(tls: TlsConfig) -> ureq::Agent {
         .proxy(None)
         .http_status_as_error(false)
         .no_delay(true)
-        .accept("application/json")
         .user_agent(USER_AGENT)
         .max_idle_age(IDLE)
         .max_idle_connections(2 * IDLE_CONNECTIONS)

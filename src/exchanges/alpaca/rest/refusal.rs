@@ -12,14 +12,6 @@ use crate::runtime::Secret;
 const NOT_FOUND: i64 = 40_410_000;
 const UNPROCESSABLE_ID: i64 = 40_010_001;
 
-/// What a success has to carry.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Form {
-    Json,
-    /// Server-sent events: lines, of which there may be none.
-    Events,
-}
-
 /// What was asked, as far as it decides what an answer means.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asked<'a> {
@@ -27,7 +19,6 @@ pub(super) struct Asked<'a> {
     pub verb: Verb,
     pub path: &'a str,
     pub body: Option<&'a str>,
-    pub form: Form,
     pub secrets: &'a [&'a Secret],
 }
 
@@ -74,12 +65,8 @@ impl Asked<'_> {
         }
     }
 
-    /// A success carries JSON; a deletion may carry nothing. Nobody else's page begins as a line of events does.
+    /// A success carries JSON; a deletion may carry nothing.
     fn is_content(&self, page: &Page) -> bool {
-        if self.form == Form::Events {
-            let is_line = |line: &str| line.is_empty() || [":", "data", "event", "id", "retry"].iter().any(|name| line.starts_with(name));
-            return page.body.lines().next().is_none_or(is_line);
-        }
         if page.body.trim().is_empty() {
             return page.status == 204 || self.verb == Verb::Delete;
         }
@@ -149,7 +136,7 @@ mod tests {
 
     fn judged(verb: Verb, path: &str, status: u16, body: &str) -> Result<Page, BrokerError> {
         let secret = Secret::new("HUSH");
-        let asked = Asked { broker: "alpaca", verb, path, body: (verb == Verb::Post).then_some(POSTED), form: Form::Json, secrets: &[&secret] };
+        let asked = Asked { broker: "alpaca", verb, path, body: (verb == Verb::Post).then_some(POSTED), secrets: &[&secret] };
         asked.judge(Page { status, body: body.to_owned(), request_id: Some("1234-a".to_owned()) }, Some(Duration::from_secs(3)))
     }
 
@@ -209,18 +196,6 @@ mod tests {
             if !(status == 200 && body.is_empty()) {
                 assert_eq!(judged(Verb::Delete, "/v2/orders", status, body).unwrap_err().kind(), "outcome_unknown", "{status} {body}");
             }
-        }
-    }
-
-    #[test]
-    fn events_are_lines_and_a_web_page_is_none() {
-        let asked = Asked { broker: "alpaca", verb: Verb::Get, path: "/v2/events/trades", body: None, form: Form::Events, secrets: &[] };
-        let judged = |body: &str| asked.judge(Page { status: 200, body: body.to_owned(), request_id: None }, None);
-        for body in ["", "\n", ": heartbeat\n\n", "data: {}\n\n", "event: fill\ndata: {}\n\n"] {
-            assert_eq!(judged(body).unwrap().body, body);
-        }
-        for body in ["<html>", "{}", "gateway"] {
-            assert_eq!(judged(body).unwrap_err().kind(), "unavailable", "{body}");
         }
     }
 

@@ -298,3 +298,38 @@ fn segments_are_encoded() {
     assert_eq!(encode("BTC/USD"), "BTC%2FUSD");
     assert_eq!(encode("a-1_b.c~?&=% ä"), "a-1_b.c~%3F%26%3D%25%20%C3%A4");
 }
+
+#[test]
+fn events_are_handed_on_as_they_come_until_somebody_has_heard_enough() {
+    let host = Host::start(4, |number, peer| {
+        if number < 2 {
+            peer.hear();
+            peer.say(
+                "HTTP/1.1 200 OK\r\nX-RateLimit-Limit: 200\r\nX-RateLimit-Remaining: 120\r\nConnection: close\r\n\r\n: heartbeat\n\ndata: 1\n\ndata: 2\n\n",
+            );
+            if number == 0 {
+                // It goes on as long as somebody listens.
+                while peer.reader.read(&mut [0]).is_ok_and(|read| read > 0) {}
+            }
+        } else {
+            peer.hear();
+            let status = if number == 2 { "404 Not Found" } else { "429 Too Many Requests" };
+            peer.answer(status, "Connection: close\r\n", r#"{"message":"no"}"#);
+        }
+    });
+    let client = host.client();
+    let hear = |enough: usize| {
+        let mut heard = Vec::new();
+        let told = client.ask_events(&ask(Verb::Get), |json| {
+            heard.push(json.to_owned());
+            if heard.len() == enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        });
+        (told.map_err(|error| error.kind()), heard.len())
+    };
+    assert_eq!((hear(2), hear(9)), ((Ok(()), 2), (Ok(()), 2)));
+    assert_eq!(client.requests_left(), Some(119), "the second was taken from what the first had left");
+    assert_eq!((hear(9), hear(9)), ((Err("rejected"), 0), (Err("rate_limited"), 0)));
+    assert_eq!(hear(9), (Err("rate_limited"), 0), "nobody asks before the venue allows it");
+    let heard = host.end();
+    assert!(heard.len() == 4 && heard.iter().all(|request| request.to_ascii_lowercase().contains("\r\naccept: text/event-stream\r\n")), "{heard:?}");
+}
