@@ -5,7 +5,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crossbeam_channel::{Receiver, Sender, bounded};
 use serde_json::value::RawValue;
 
 use super::answer::{Answer, Verdict};
@@ -13,6 +12,7 @@ use super::asked::Asked;
 use super::halts::HaltFile;
 use super::keeping::settled_key;
 use super::ledger::Ledger;
+use super::lookups::Bell;
 use super::placing::Wanted;
 use super::seat::Seat;
 use super::workers::client_order_id;
@@ -44,9 +44,7 @@ pub struct Desk {
     /// Ends every wait.
     pub(super) token: StopToken,
     pub(super) clock: fn() -> Timestamp,
-    /// Something is to be looked up; has room for one.
-    wake: Sender<()>,
-    pub(super) woken: Receiver<()>,
+    pub(super) unsettled: Bell,
 }
 
 impl Desk {
@@ -61,13 +59,12 @@ impl Desk {
         clock: fn() -> Timestamp,
     ) -> Desk {
         halts.restore(&seats);
-        let (wake, woken) = bounded(1);
-        Desk { seats, ledger, want_prices, halts, may_send, token, clock, wake, woken }
+        Desk { seats, ledger, want_prices, halts, may_send, token, clock, unsettled: Bell::default() }
     }
 
     /// Whoever looks outcomes up may look at what is unsettled.
     pub(super) fn look_up(&self) {
-        let _ = self.wake.try_send(());
+        self.unsettled.ring();
     }
 
     /// What stands under the kill switch in Redis now.

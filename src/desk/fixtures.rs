@@ -48,6 +48,8 @@ pub(super) struct Venue {
     pub on_place: Mutex<Option<Box<dyn Fn() + Send>>>,
     /// Called with the order once it stands, before its answer is.
     pub on_answer: Mutex<Option<Box<dyn Fn(&Order) + Send>>>,
+    /// Called when somebody asks for an order.
+    pub on_ask: Mutex<Option<Box<dyn Fn() + Send>>>,
     _folder: tempfile::TempDir,
 }
 
@@ -66,8 +68,12 @@ pub(super) fn away() -> BrokerError {
 }
 
 pub(super) fn venue_that(able: impl FnOnce(&mut Capabilities)) -> Arc<Venue> {
+    venue_of("paper-1", able)
+}
+
+pub(super) fn venue_of(account: &str, able: impl FnOnce(&mut Capabilities)) -> Arc<Venue> {
     let folder = tempfile::tempdir().unwrap();
-    let settings = PaperSettings::new("paper".parse().unwrap(), "paper-1".parse().unwrap(), folder.path().join("paper.db"));
+    let settings = PaperSettings::new("paper".parse().unwrap(), account.parse().unwrap(), folder.path().join("paper.db"));
     let paper = PaperBroker::new(settings, EventBus::new(), Arc::new(wall_now));
     paper.connect().unwrap();
     let mut capabilities = Capabilities { unique_client_ids: true, ..paper.capabilities().clone() };
@@ -83,6 +89,7 @@ pub(super) fn venue_that(able: impl FnOnce(&mut Capabilities)) -> Arc<Venue> {
         positions: Mutex::default(),
         on_place: Mutex::default(),
         on_answer: Mutex::default(),
+        on_ask: Mutex::default(),
         _folder: folder,
     })
 }
@@ -217,6 +224,9 @@ impl Broker for Venue {
     }
 
     fn order(&self, order: &OrderKey) -> Result<Option<Order>, BrokerError> {
+        if let Some(hook) = &*self.on_ask.lock() {
+            hook();
+        }
         if self.deaf.load(Relaxed) {
             return Err(away());
         }
@@ -258,7 +268,7 @@ pub(super) fn live(folder: &tempfile::TempDir, venue: &Arc<Venue>) -> Life {
     live_with(folder, venue, Limits::default())
 }
 
-pub(super) fn live_with(folder: &tempfile::TempDir, venue: &Arc<Venue>, limits: Limits) -> Life {
+pub(super) fn seat_at(venue: &Arc<Venue>, limits: Limits) -> Arc<Seat> {
     let sights = Arc::new(Sights::default());
     let size = 1_000_000.into();
     let seen = MarketSight::Quote { bid: "99.99".parse().unwrap(), bid_size: size, ask: "100.01".parse().unwrap(), ask_size: size };
@@ -268,7 +278,11 @@ pub(super) fn live_with(folder: &tempfile::TempDir, venue: &Arc<Venue>, limits: 
     let session_of = Box::new(|_: &Symbol, _| MarketSession::Regular);
     let (account_name, prices) = ("main".to_owned(), "alpaca".parse().unwrap());
     let role = Role { account_name, prices, session_of, sights, untyped_is_limit: false, takes_orders: true };
-    let seat = Arc::new(Seat::new(Arc::clone(venue) as _, role, gate));
+    Arc::new(Seat::new(Arc::clone(venue) as _, role, gate))
+}
+
+pub(super) fn live_with(folder: &tempfile::TempDir, venue: &Arc<Venue>, limits: Limits) -> Life {
+    let seat = seat_at(venue, limits);
     let halts = Arc::new(HaltFile::open(folder.path().join("halts.json")).unwrap());
     let (journal, _) = Journal::open(&folder.path().join("broker.db"), wall_now()).unwrap();
     let ledger = Arc::new(Ledger::new(Arc::new(journal), bounded(1).0, false, wall_now));
@@ -322,9 +336,13 @@ impl Life {
 
     /// As a process left it that ended before it sent.
     pub fn leave_submitting(&self, name: &str, expires_in: i64) {
+        self.leave_submitting_at(&self.seat, name, expires_in);
+    }
+
+    pub fn leave_submitting_at(&self, seat: &Seat, name: &str, expires_in: i64) {
         let command = parse_command(buy(name, 1).as_bytes()).unwrap();
         let crate::contract::Wish::Order(crate::events::Command::Place(request)) = command.wish else { panic!("no order") };
-        let to = crate::contract::CommandFor { exchange: &self.seat.of.broker, account: &self.seat.account_name };
+        let to = crate::contract::CommandFor { exchange: &seat.of.broker, account: &seat.account_name };
         let body = crate::contract::write_place(to, &request);
         let record = CommandRecord {
             name: name.to_owned(),
@@ -339,7 +357,7 @@ impl Life {
             sent: 1,
             cancel_wanted: false,
         };
-        self.ledger.journal().write(|step| step.put_command(&self.seat.of.account, &record)).unwrap();
+        self.ledger.journal().write(|step| step.put_command(&seat.of.account, &record)).unwrap();
     }
 }
 

@@ -49,7 +49,7 @@ pub use answer::{Answer, DifferenceView, ProfitView, ReconcileView, RepairView, 
 use desk::order_text;
 pub use desk::{Desk, MaySend, STALE_AFTER, WantPrices, asset_class};
 pub use halts::{HaltFile, HaltFileError};
-pub use lookups::run_lookups;
+pub use lookups::Finders;
 pub use pump::Pump;
 pub use seat::{Role, Seat, SessionOf};
 pub use sights::Sights;

@@ -199,7 +199,7 @@ impl Desk {
         let Wanted::Close { symbol, .. } = wanted else { return Ok(None) };
         let (asked, account) = (job.asked, &job.asked.seat.of.account);
         // No command has a name with a colon.
-        let claim = self.claims.take(account, &format!("close:{symbol}"));
+        let claim = self.ledger.claims().take(account, &format!("close:{symbol}"));
         let under_way = self.closing_of(asked, symbol).map_err(|error| Some(self.deny(job, None, cannot_keep(asked.action, &error), "desk")))?;
         if claim.is_some() && under_way.is_none() {
             return Ok(claim);

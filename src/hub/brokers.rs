@@ -14,8 +14,8 @@ use super::registry::Instrument;
 use crate::config::RedisSettings;
 use crate::contract::channel::{DEAD_ORDERS, DESK_GROUP, ORDERS};
 use crate::desk::ledger::Ledger;
-use crate::desk::reconcile::Reconciler;
-use crate::desk::{Desk, DeskStats, HaltFile, Outgoing, Pump, Role, Seat, Stock, run_lookups, start_workers};
+use crate::desk::reconcile::Reconcilers;
+use crate::desk::{Desk, DeskStats, Finders, HaltFile, Outgoing, Pump, Role, Seat, Stock, start_workers};
 use crate::events::EventBus;
 use crate::exchanges::Broker;
 use crate::model::{ExchangeName, Symbol};
@@ -75,6 +75,8 @@ pub struct OrderSide {
     pump: Option<Task<()>>,
     threads: Threads,
     desk: Arc<Desk>,
+    reconcilers: Reconcilers,
+    finders: Finders,
     /// What stood under the kill switch when it was looked at last; `None` before the first time.
     switch: Option<Option<String>>,
     /// The threads of the brokers.
@@ -128,22 +130,20 @@ impl OrderSide {
         // Heard from before anything is counted: an update in between is counted twice the same, never missed.
         let subscription = Pump::subscribe(bus);
         let pump = around.threads.spawn("desk-events", move || pump.run(subscription))?;
-        let heartbeat = around.heartbeats.register("desk-reconcile");
-        let reconciler = Reconciler { seats: seats.clone(), ledger: Arc::clone(&ledger), clock: wall_now, token: early.token(), heartbeat };
-        let reconciler = around.threads.spawn("desk-reconcile", move || reconciler.run())?;
+        let (threads, heartbeats, token) = (around.threads.clone(), around.heartbeats.clone(), early.token());
+        let reconcilers = Reconcilers { threads, heartbeats, ledger: Arc::clone(&ledger), clock: wall_now, token };
         let wanting = Arc::clone(&wish);
         let want = Box::new(move |exchange: &ExchangeName, symbol: &Symbol| wanting.want(exchange, symbol));
         let held = Arc::clone(&around.lease);
         let may_send = Box::new(move || held.is_held());
         let desk = Arc::new(Desk::new(seats.clone(), ledger, want, Arc::clone(&around.halts), may_send, early.token(), wall_now));
-        let (looking, token, beat) = (Arc::clone(&desk), early.token(), around.heartbeats.register("desk-lookups"));
-        let lookups = around.threads.spawn("desk-lookups", move || run_lookups(&looking, &token, &beat))?;
+        let (threads, heartbeats, token) = (around.threads.clone(), around.heartbeats.clone(), early.token());
+        let finders = Finders { threads, heartbeats, desk: Arc::clone(&desk), token };
         let stats = Arc::new(DeskStats::default());
         let (inbox, entries) = bounded(COMMANDS);
         let (done, finished) = bounded(DONE);
         let out = Outgoing { control: around.control, done, stats: Arc::clone(&stats) };
-        let mut workers = vec![reconciler, lookups];
-        workers.extend(start_workers(around.threads, &desk, entries, &out, &early.token(), around.heartbeats.register("desk"))?);
+        let mut workers = start_workers(around.threads, &desk, entries, &out, &early.token(), around.heartbeats.register("desk"))?;
         let place = StreamPlace { key: ORDERS, group: DESK_GROUP, consumer: "desk", field: "command", kept: KEPT, dead: DEAD_ORDERS };
         let (redis, token, lease, commands) = (around.redis, early.token(), around.lease, around.commands);
         // An order that came while we were away is not denied because a broker takes a moment to connect.
@@ -153,9 +153,21 @@ impl OrderSide {
         let reader = move || run_entry_reader(redis, place, inbox, finished, may_read, token, commands);
         workers.push(around.threads.spawn("redis-commands", reader)?);
         let stock = Stock::new(&seats, around.halts, stats, bus.clone());
-        let side = OrderSide { seats, wishes, wish, early, late, workers, pump: Some(pump), threads: around.threads.clone(), desk, switch: None, behind };
+        let attended = seats.clone();
+        let (pump, threads) = (Some(pump), around.threads.clone());
+        let mut side = OrderSide { seats, wishes, wish, early, late, workers, pump, threads, desk, reconcilers, finders, switch: None, behind };
+        for seat in &attended {
+            side.attend(seat)?;
+        }
         side.keep_prices();
         Ok((side, stock))
+    }
+
+    /// A seat gets the threads that are its own: whether it holds what we know, and what became of its orders.
+    fn attend(&mut self, seat: &Arc<Seat>) -> io::Result<()> {
+        let tasks = [self.reconcilers.spawn_for(seat)?, self.finders.spawn_for(seat)?];
+        self.workers.splice(..0, tasks);
+        Ok(())
     }
 
     /// Symbols whose prices somebody needs.

@@ -1,13 +1,19 @@
 //! What became of commands of which no answer came: their orders are looked up by client order id until the venue says.
 //!
 //! A time-out alone never makes an order one that was refused. The journal says what is unsettled; whoever leaves something so
-//! wakes this thread. Must not know how commands arrive.
+//! wakes these threads. Each seat has one of its own, `lookups-{account}`: a venue that hangs delays the orders of nobody else.
+//! Must not know how commands arrive.
 
+mod bell;
 mod schedule;
 
+use std::io;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crossbeam_channel::select;
+
+pub(super) use self::bell::Bell;
 
 use self::schedule::Schedule;
 use super::answer::{Answer, Verdict};
@@ -21,8 +27,8 @@ use crate::events::{Command, OrderKey};
 use crate::exchanges::BrokerError;
 use crate::journal::{CommandRecord, CommandState, JournalError};
 use crate::model::{ClientOrderId, Order, OrderChange, OrderStatus, Size};
-use crate::observe::Heartbeat;
-use crate::runtime::{StopToken, crash};
+use crate::observe::{Heartbeat, Heartbeats};
+use crate::runtime::{StopToken, Task, Threads, crash};
 
 const BEAT: Duration = Duration::from_secs(1);
 /// The journal is read again though nobody has asked for it.
@@ -32,9 +38,6 @@ const CLOCK_SET: Duration = Duration::from_secs(1);
 /// The action of a command that takes a position back.
 const CLOSE: &str = "close_position";
 const NEVER_HEARD: &str = "the venue never heard of it";
-
-/// The place of a seat, and the name of a command.
-type Name = (usize, String);
 
 /// What a look has shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -48,9 +51,31 @@ enum Seen {
     SentAgain,
 }
 
-/// Looks up what is unsettled, until the stop.
-pub fn run_lookups(desk: &Desk, token: &StopToken, beat: &Heartbeat) {
-    let mut lookups = Lookups::new(desk);
+/// What every thread that looks outcomes up is given.
+#[derive(Debug, Clone)]
+pub struct Finders {
+    pub threads: Threads,
+    pub heartbeats: Heartbeats,
+    pub desk: Arc<Desk>,
+    pub token: StopToken,
+}
+
+impl Finders {
+    /// Looks up what is unsettled at this seat, and at no other, from now on until the stop.
+    ///
+    /// # Errors
+    /// When the system refuses the thread.
+    pub fn spawn_for(&self, seat: &Arc<Seat>) -> io::Result<Task<()>> {
+        let name = format!("lookups-{}", seat.account_name);
+        let (desk, seat, token, beat) = (Arc::clone(&self.desk), Arc::clone(seat), self.token.clone(), self.heartbeats.register(&name));
+        self.threads.spawn(&name, move || run(&desk, &seat, &token, &beat))
+    }
+}
+
+/// The body of the thread of one seat.
+fn run(desk: &Desk, seat: &Seat, token: &StopToken, beat: &Heartbeat) {
+    let woken = desk.unsettled.listen();
+    let mut lookups = Lookups::new(desk, seat);
     let mut read = None;
     while token.is_running() {
         beat.beat();
@@ -61,7 +86,7 @@ pub fn run_lookups(desk: &Desk, token: &StopToken, beat: &Heartbeat) {
         lookups.look(token, now, || beat.beat());
         let wait = lookups.schedule.next().map_or(BEAT, |next| next.saturating_duration_since(Instant::now()).min(BEAT));
         select! {
-            recv(desk.woken) -> _ => read = None,
+            recv(woken) -> _ => read = None,
             recv(token.channel()) -> _ => return,
             default(wait) => {},
         }
@@ -78,21 +103,20 @@ struct Change<'a> {
 
 struct Lookups<'a> {
     desk: &'a Desk,
-    schedule: Schedule<Name>,
+    seat: &'a Seat,
+    /// By the names of commands.
+    schedule: Schedule,
 }
 
-impl Lookups<'_> {
-    fn new(desk: &Desk) -> Lookups<'_> {
-        Lookups { desk, schedule: Schedule::new() }
+impl<'a> Lookups<'a> {
+    fn new(desk: &'a Desk, seat: &'a Seat) -> Lookups<'a> {
+        Lookups { desk, seat, schedule: Schedule::new() }
     }
 
     fn refresh(&mut self, now: Instant) -> Result<(), JournalError> {
-        let mut unsettled = Vec::new();
-        for (at, seat) in self.desk.seats.iter().enumerate() {
-            let records = self.desk.ledger.journal().unsettled(&seat.of.account);
-            let records = records.inspect_err(|error| log::error!("what is unsettled cannot be read: {error}"))?;
-            unsettled.extend(records.into_iter().map(|record| ((at, record.name), record.cancel_wanted)));
-        }
+        let records = self.desk.ledger.journal().unsettled(&self.seat.of.account);
+        let records = records.inspect_err(|error| log::error!("what is unsettled cannot be read: {error}"))?;
+        let unsettled: Vec<(String, bool)> = records.into_iter().map(|record| (record.name, record.cancel_wanted)).collect();
         self.schedule.keep(&unsettled, now);
         Ok(())
     }
@@ -114,11 +138,11 @@ impl Lookups<'_> {
         }
     }
 
-    fn look_at(&mut self, name: &Name, now: Instant) -> Seen {
-        let Some(seat) = self.desk.seats.get(name.0) else { return Seen::Settled };
+    fn look_at(&mut self, name: &str, now: Instant) -> Seen {
+        let seat = self.seat;
         // A worker is at it: it is not unsettled, but under way.
-        let Some(_claim) = self.desk.ledger.claims().take(&seat.of.account, &name.1) else { return Seen::Unasked };
-        let record = match self.desk.ledger.journal().command(&seat.of.account, &name.1) {
+        let Some(_claim) = self.desk.ledger.claims().take(&seat.of.account, name) else { return Seen::Unasked };
+        let record = match self.desk.ledger.journal().command(&seat.of.account, name) {
             Ok(Some(record)) if record.state != CommandState::Answered => record,
             Ok(_) => return Seen::Settled,
             Err(_) => return Seen::Unasked,
@@ -147,7 +171,7 @@ impl Lookups<'_> {
         seat.broker.order(&OrderKey::Venue(told))?.ok_or_else(|| unshown("it has told of the order and does not show it")).map(Some)
     }
 
-    fn look_at_order(&mut self, name: &Name, case: &Case<'_>, now: Instant) -> Seen {
+    fn look_at_order(&mut self, name: &str, case: &Case<'_>, now: Instant) -> Seen {
         let id = &case.request.client_order_id;
         let found = self.look_up(case.seat, &case.record, id);
         let seen = match &found {
@@ -263,7 +287,7 @@ impl Lookups<'_> {
         }
     }
 
-    fn look_at_change(&mut self, name: &Name, change: &Change<'_>, now: Instant) -> Seen {
+    fn look_at_change(&mut self, name: &str, change: &Change<'_>, now: Instant) -> Seen {
         let Change { seat, record, id, key } = *change;
         let seen = match self.look_up(seat, record, id) {
             Ok(Some(order)) if record.cancel_wanted && !end(seat, &order) => Seen::Unasked,

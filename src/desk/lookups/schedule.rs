@@ -3,7 +3,6 @@
 //! Must not know the clock, threads or brokers.
 
 use std::collections::HashMap;
-use std::hash::Hash;
 use std::time::{Duration, Instant};
 
 /// Since it is looked for.
@@ -15,8 +14,9 @@ const MISSED_FOR: Duration = Duration::from_secs(2);
 
 /// What is looked for.
 #[derive(Debug)]
-pub(super) struct Schedule<N> {
-    looks: HashMap<N, Look>,
+pub(super) struct Schedule {
+    /// By name.
+    looks: HashMap<String, Look>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -34,14 +34,14 @@ impl Look {
     }
 }
 
-impl<N: Hash + Eq + Clone> Schedule<N> {
-    pub fn new() -> Schedule<N> {
+impl Schedule {
+    pub fn new() -> Schedule {
         Schedule { looks: HashMap::new() }
     }
 
     /// What is unsettled now: what is new is looked for, what is gone is forgotten. What somebody waits for urgently is
     /// looked at next, once.
-    pub fn keep(&mut self, unsettled: &[(N, bool)], now: Instant) {
+    pub fn keep(&mut self, unsettled: &[(String, bool)], now: Instant) {
         self.looks.retain(|name, _| unsettled.iter().any(|(other, _)| other == name));
         for (name, urgent) in unsettled {
             let look = self.looks.entry(name.clone()).or_insert_with(|| Look::new(now));
@@ -52,7 +52,7 @@ impl<N: Hash + Eq + Clone> Schedule<N> {
     }
 
     /// What is to be looked at now, the longest due first.
-    pub fn due(&self, now: Instant) -> Vec<N> {
+    pub fn due(&self, now: Instant) -> Vec<String> {
         let mut due: Vec<_> = self.looks.iter().filter(|(_, look)| look.due <= now).collect();
         due.sort_by_key(|(_, look)| look.due);
         due.into_iter().map(|(name, _)| name.clone()).collect()
@@ -63,7 +63,7 @@ impl<N: Hash + Eq + Clone> Schedule<N> {
     }
 
     /// Nobody could be asked, which proves nothing.
-    pub fn unasked(&mut self, name: &N, now: Instant) {
+    pub fn unasked(&mut self, name: &str, now: Instant) {
         if let Some(look) = self.looks.get_mut(name) {
             look.done += 1;
             look.due = match LOOKS.get(look.done) {
@@ -74,7 +74,7 @@ impl<N: Hash + Eq + Clone> Schedule<N> {
     }
 
     /// The venue has none of this name. Says whether that is proved by now.
-    pub fn missed(&mut self, name: &N, now: Instant) -> bool {
+    pub fn missed(&mut self, name: &str, now: Instant) -> bool {
         self.unasked(name, now);
         let Some(look) = self.looks.get_mut(name) else { return false };
         let first = *look.first_missed.get_or_insert(now);
@@ -82,13 +82,13 @@ impl<N: Hash + Eq + Clone> Schedule<N> {
     }
 
     /// It was sent once more.
-    pub fn begin_again(&mut self, name: &N, now: Instant) {
+    pub fn begin_again(&mut self, name: &str, now: Instant) {
         if let Some(look) = self.looks.get_mut(name) {
             *look = Look { hurried: look.hurried, ..Look::new(now) };
         }
     }
 
-    pub fn end(&mut self, name: &N) {
+    pub fn end(&mut self, name: &str) {
         self.looks.remove(name);
     }
 }
@@ -97,9 +97,13 @@ impl<N: Hash + Eq + Clone> Schedule<N> {
 mod tests {
     use super::*;
 
-    fn begun() -> (Schedule<&'static str>, Instant) {
+    fn unsettled<const N: usize>(names: [(&str, bool); N]) -> [(String, bool); N] {
+        names.map(|(name, urgent)| (name.to_owned(), urgent))
+    }
+
+    fn begun() -> (Schedule, Instant) {
         let (mut schedule, start) = (Schedule::new(), Instant::now());
-        schedule.keep(&[("b-1", false)], start);
+        schedule.keep(&unsettled([("b-1", false)]), start);
         (schedule, start)
     }
 
@@ -111,7 +115,7 @@ mod tests {
             let now = schedule.next().unwrap();
             assert_eq!(schedule.due(now), ["b-1"]);
             at.push((now - start).as_millis());
-            schedule.unasked(&"b-1", now);
+            schedule.unasked("b-1", now);
         }
         assert_eq!(at, [500, 1_000, 2_000, 5_000, 10_000, 30_000, 60_000, 90_000]);
     }
@@ -120,27 +124,27 @@ mod tests {
     fn a_venue_that_cannot_be_asked_proves_nothing_and_two_misses_have_to_lie_apart() {
         let (mut schedule, start) = begun();
         let after = |millis| start + Duration::from_millis(millis);
-        schedule.unasked(&"b-1", after(500));
-        assert!(!schedule.missed(&"b-1", after(1_000)));
-        assert!(!schedule.missed(&"b-1", after(2_000)));
-        schedule.unasked(&"b-1", after(2_500));
-        assert!(schedule.missed(&"b-1", after(5_000)));
-        schedule.begin_again(&"b-1", after(5_000));
-        assert!(!schedule.missed(&"b-1", after(5_500)));
+        schedule.unasked("b-1", after(500));
+        assert!(!schedule.missed("b-1", after(1_000)));
+        assert!(!schedule.missed("b-1", after(2_000)));
+        schedule.unasked("b-1", after(2_500));
+        assert!(schedule.missed("b-1", after(5_000)));
+        schedule.begin_again("b-1", after(5_000));
+        assert!(!schedule.missed("b-1", after(5_500)));
         assert_eq!(schedule.next(), Some(after(6_000)));
     }
 
     #[test]
     fn what_is_settled_is_forgotten_and_what_is_urgent_comes_next_once() {
         let (mut schedule, start) = begun();
-        schedule.keep(&[("b-1", true), ("b-2", false)], start);
+        schedule.keep(&unsettled([("b-1", true), ("b-2", false)]), start);
         assert_eq!(schedule.due(start), ["b-1"]);
-        schedule.unasked(&"b-1", start);
-        schedule.keep(&[("b-1", true), ("b-2", false)], start);
+        schedule.unasked("b-1", start);
+        schedule.keep(&unsettled([("b-1", true), ("b-2", false)]), start);
         assert!(schedule.due(start).is_empty());
-        schedule.keep(&[("b-2", false)], start);
+        schedule.keep(&unsettled([("b-2", false)]), start);
         assert_eq!(schedule.due(start + Duration::from_secs(60)), ["b-2"]);
-        schedule.end(&"b-2");
+        schedule.end("b-2");
         assert_eq!(schedule.next(), None);
     }
 }

@@ -3,13 +3,16 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::desk::fixtures::{Does, Life, Venue, buy, close, live, lost, result, venue, venue_that};
+use crossbeam_channel::bounded;
+
+use crate::desk::fixtures::{Does, Life, Venue, buy, close, live, lost, result, seat_at, venue, venue_of, venue_that};
 use crate::observe::Heartbeats;
+use crate::risk::Limits;
 use crate::runtime::StopKind;
 
 /// Looks as the thread would, at these milliseconds after the beginning.
 fn look(life: &Life, at: &[u64]) {
-    let (start, mut lookups) = (Instant::now(), Lookups::new(&life.desk));
+    let (start, mut lookups) = (Instant::now(), Lookups::new(&life.desk, &life.seat));
     lookups.refresh(start).unwrap();
     for millis in at {
         lookups.refresh(start + Duration::from_millis(*millis)).unwrap();
@@ -29,6 +32,11 @@ fn after_death(venue: &Arc<Venue>, expires_in: i64, folder: &tempfile::TempDir) 
     life.leave_submitting("b-1", expires_in);
     drop(life);
     live(folder, venue)
+}
+
+fn finders(life: &Life) -> Finders {
+    let threads = Threads::new(crossbeam_channel::bounded(8).0);
+    Finders { threads, heartbeats: Heartbeats::new(), desk: Arc::clone(&life.desk), token: life.stop.token() }
 }
 
 #[test]
@@ -179,8 +187,7 @@ fn a_change_is_found_or_has_never_arrived_and_is_not_sent_again() {
 fn the_thread_finds_what_a_worker_leaves_unknown() {
     let (folder, venue) = (folder(), venue());
     let life = live(&folder, &venue);
-    let (desk, token, beat) = (Arc::clone(&life.desk), life.stop.token(), Heartbeats::new().register("desk-lookups"));
-    let thread = std::thread::spawn(move || run_lookups(&desk, &token, &beat));
+    let thread = finders(&life).spawn_for(&life.seat).unwrap();
     venue.will([Does::Loses]);
     assert_eq!(result(&life.tell(&buy("b-1", 1))).0, "unknown");
     let deadline = Instant::now() + Duration::from_secs(20);
@@ -189,7 +196,7 @@ fn the_thread_finds_what_a_worker_leaves_unknown() {
         std::thread::yield_now();
     }
     life.stop.stop(StopKind::Shutdown);
-    thread.join().unwrap();
+    thread.join_within(Duration::from_secs(20)).unwrap();
 }
 
 #[test]
@@ -229,7 +236,7 @@ fn each_look_is_a_sign_of_life() {
     let life = live(&folder, &venue);
     venue.will([Does::Loses, Does::Loses, Does::Loses]);
     ["b-1", "b-2", "b-3"].iter().for_each(|name| drop(life.tell(&buy(name, 1))));
-    let (start, mut lookups, beats) = (Instant::now(), Lookups::new(&life.desk), std::cell::Cell::new(0));
+    let (start, mut lookups, beats) = (Instant::now(), Lookups::new(&life.desk, &life.seat), std::cell::Cell::new(0));
     lookups.refresh(start).unwrap();
     lookups.look(&life.stop.token(), start + Duration::from_secs(1), || beats.set(beats.get() + 1));
     assert_eq!(beats.get(), 3);
@@ -363,4 +370,34 @@ fn nothing_is_sent_again_of_which_a_clock_that_was_set_back_does_not_tell_the_ag
     life.ledger.journal().write(|step| step.put_command(&life.seat.of.account, &ahead)).unwrap();
     look(&life, &TWICE);
     assert_eq!((venue.calls().len(), life.state("b-1")), (0, Some(CommandState::Answered)));
+}
+
+#[test]
+fn a_venue_that_hangs_delays_the_lookups_of_no_other_account() {
+    let (folder, venue, hanging) = (folder(), venue(), venue_of("paper-2", |_| ()));
+    let life = live(&folder, &venue);
+    let other = seat_at(&hanging, Limits::default());
+    life.leave_submitting_at(&other, "b-1", 30);
+    let ((say, asked), (answer, hangs)) = (bounded(1), bounded::<()>(0));
+    *hanging.on_ask.lock() = Some(Box::new(move || {
+        let _ = say.try_send(());
+        let _ = hangs.recv();
+    }));
+    let finders = finders(&life);
+    let held_up = finders.spawn_for(&other).unwrap();
+    asked.recv_timeout(Duration::from_secs(20)).unwrap();
+    let at_work = finders.spawn_for(&life.seat).unwrap();
+    venue.will([Does::Loses]);
+    assert_eq!(result(&life.tell(&buy("b-1", 1))).0, "unknown");
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while life.state("b-1") != Some(CommandState::Answered) {
+        assert!(Instant::now() < deadline, "not found within twenty seconds");
+        std::thread::yield_now();
+    }
+    let unsettled = life.ledger.journal().unsettled(&other.of.account).unwrap();
+    assert_eq!(unsettled.iter().map(|record| record.state).collect::<Vec<_>>(), [CommandState::Submitting]);
+    life.stop.stop(StopKind::Shutdown);
+    at_work.join_within(Duration::from_secs(20)).unwrap();
+    drop(answer);
+    held_up.join_within(Duration::from_secs(20)).unwrap();
 }

@@ -1,8 +1,8 @@
 //! Whether what we know of a venue is what it holds: looked at when the process starts, after every lost stream, and as
 //! long as orders are open.
 //!
-//! The thread `desk-reconcile`. A seat takes nothing new before its first pass, nor while its stream is down: what is filled then
-//! is not heard.
+//! Each seat has a thread of its own, `reconcile-{account}`: a venue that hangs holds up nobody else. A seat takes nothing new
+//! before its first pass, nor while its stream is down: what is filled then is not heard.
 //!
 //! | file | what |
 //! |---|---|
@@ -14,6 +14,7 @@
 mod pass;
 mod schedule;
 
+use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,38 +24,55 @@ use super::ledger::Ledger;
 use super::seat::Seat;
 use crate::exchanges::Connection;
 use crate::model::Timestamp;
-use crate::observe::Heartbeat;
-use crate::runtime::{StopToken, Waited};
+use crate::observe::Heartbeats;
+use crate::runtime::{StopToken, Task, Threads, Waited};
 
 /// How soon a lost or new connection is noticed.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
 
-/// The body of the thread.
-#[derive(Debug)]
-pub struct Reconciler {
-    pub seats: Vec<Arc<Seat>>,
+/// What every thread that looks at a seat is given.
+#[derive(Debug, Clone)]
+pub struct Reconcilers {
+    pub threads: Threads,
+    pub heartbeats: Heartbeats,
     pub ledger: Arc<Ledger>,
     pub clock: fn() -> Timestamp,
     pub token: StopToken,
-    pub heartbeat: Heartbeat,
+}
+
+impl Reconcilers {
+    /// Looks at this seat, and at no other, from now on until the stop.
+    ///
+    /// # Errors
+    /// When the system refuses the thread.
+    pub fn spawn_for(&self, seat: &Arc<Seat>) -> io::Result<Task<()>> {
+        let name = format!("reconcile-{}", seat.account_name);
+        let pass = Pass::new(Arc::clone(seat), Arc::clone(&self.ledger)).beating(self.heartbeats.register(&name));
+        let reconciler = Reconciler { seat: Arc::clone(seat), pass, schedule: Schedule::default(), clock: self.clock };
+        let token = self.token.clone();
+        self.threads.spawn(&name, move || reconciler.run(&token))
+    }
+}
+
+/// The body of the thread of one seat.
+#[derive(Debug)]
+struct Reconciler {
+    seat: Arc<Seat>,
+    pass: Pass,
+    schedule: Schedule,
+    clock: fn() -> Timestamp,
 }
 
 impl Reconciler {
-    pub fn run(self) {
-        let mut seats: Vec<(Schedule, Pass)> =
-            self.seats.iter().map(|seat| (Schedule::default(), Pass::new(Arc::clone(seat), Arc::clone(&self.ledger)))).collect();
-        while self.token.wait(LOOK_EVERY) != Waited::Stopped {
-            self.heartbeat.beat();
-            for (seat, (schedule, pass)) in self.seats.iter().zip(&mut seats) {
-                self.look(seat, schedule, pass);
-                if !self.token.is_running() {
-                    return;
-                }
-            }
+    fn run(mut self, token: &StopToken) {
+        while token.wait(LOOK_EVERY) != Waited::Stopped {
+            self.pass.beat();
+            self.look();
         }
     }
 
-    fn look(&self, seat: &Seat, schedule: &mut Schedule, pass: &mut Pass) {
+    fn look(&mut self) {
+        let (seat, schedule, pass) = (&self.seat, &mut self.schedule, &mut self.pass);
         let connection = seat.broker.connection();
         if connection != Connection::Connected {
             seat.mistrust();

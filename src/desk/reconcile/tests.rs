@@ -19,6 +19,7 @@ use crate::model::{
     Symbol, TimeInForce, VenueOrderId,
 };
 use crate::risk::{Approved, Gate, Limits};
+use crate::runtime::{Stop, StopKind};
 
 fn at(seconds: i64) -> Timestamp {
     Timestamp::from_nanos(seconds * 1_000_000_000)
@@ -631,4 +632,47 @@ fn what_happened_while_the_clock_was_ahead_is_found_when_it_is_right_again() {
     bench.pass.run(false, false, at(NOW + 360), bench.began + Duration::from_secs(60)).unwrap();
     bench.pass.run(true, false, at(NOW + 380), bench.began + Duration::from_secs(80)).unwrap();
     assert_eq!(bench.events(), ["v1 new", "v1 canceled"]);
+}
+
+fn wait_until(what: &str, is_so: impl Fn() -> bool) {
+    let deadline = Instant::now() + Duration::from_secs(20);
+    while !is_so() {
+        assert!(Instant::now() < deadline, "{what}: not within twenty seconds");
+        std::thread::yield_now();
+    }
+}
+
+#[test]
+fn a_venue_that_hangs_delays_the_repair_of_no_other_account() {
+    let (answer, hangs) = bounded(0);
+    let hanging = Arc::new(Venue { hangs: Some(hangs), ..venue_of("acc-2", true) });
+    let venue = Arc::new(venue_of("acc", true));
+    let folder = tempfile::tempdir().unwrap();
+    let (ledger, stop, heartbeats) = (ledger_in(&folder), Stop::new().unwrap(), Heartbeats::new());
+    let (exits, ended) = bounded(8);
+    let reconcilers =
+        Reconcilers { threads: Threads::new(exits), heartbeats: heartbeats.clone(), ledger: Arc::clone(&ledger), clock: || at(NOW), token: stop.token() };
+    let seats = [seat_at(&hanging), seat_at(&venue)];
+    let held_up = reconcilers.spawn_for(&seats[0]).unwrap();
+    wait_until("the other venue is asked", || hanging.held.lock().asked.contains(&"replay".to_owned()));
+    let at_work = reconcilers.spawn_for(&seats[1]).unwrap();
+    wait_until("the account is counted", || seats[1].is_counted());
+    venue.up.store(false, Relaxed);
+    wait_until("the loss of the stream is noticed", || !seats[1].is_counted());
+    *venue.held.lock() = Held {
+        orders: vec![order("v1", OrderStatus::Filled, "10", NOW + 1, NOW + 2)],
+        fills: vec![fill("x-1", "v1", "10", NOW + 2)],
+        piece: 1,
+        ..Held::default()
+    };
+    venue.up.store(true, Relaxed);
+    wait_until("the fill that nobody told", || events_of(&ledger) == ["v1 new", "v1 fill 10"]);
+    assert!(!seats[0].is_counted());
+    let (silent, _) = heartbeats.oldest(Instant::now()).unwrap();
+    assert_eq!(&*silent, "reconcile-acc-2");
+    stop.stop(StopKind::Shutdown);
+    at_work.join_within(Duration::from_secs(20)).unwrap();
+    drop(answer);
+    held_up.join_within(Duration::from_secs(20)).unwrap();
+    assert_eq!(ended.iter().take(2).map(|exit| exit.name.to_string()).collect::<Vec<_>>(), ["reconcile-acc", "reconcile-acc-2"]);
 }
