@@ -66,16 +66,21 @@ impl Asked<'_> {
 
     /// Why it comes too late at `now`.
     pub fn too_late(&self, patience: Duration, now: Timestamp) -> Option<Answer> {
-        let denied = |reason: String| Some(Answer { rule: Some("expired".to_owned()), ..Answer::denied(self.action, reason) });
-        if let Some(at) = self.expires_at {
-            return if at <= now { denied("the command has expired".to_owned()) } else { None };
-        }
-        let (age, patience) = (since(self.taken, now), patience.min(STALE_AFTER));
-        if age <= patience {
-            return None;
-        }
-        denied(format!("the command was sent {} s ago; after {} s it is not carried out any more", age.as_secs(), patience.as_secs()))
+        too_late(self.action, self.taken, self.expires_at, patience, now)
     }
+}
+
+/// Why a command comes too late at `now` that was sent at `taken`.
+pub(super) fn too_late(action: &str, taken: Timestamp, expires_at: Option<Timestamp>, patience: Duration, now: Timestamp) -> Option<Answer> {
+    let denied = |reason: String| Some(Answer { rule: Some("expired".to_owned()), ..Answer::denied(action, reason) });
+    if let Some(at) = expires_at {
+        return if at <= now { denied("the command has expired".to_owned()) } else { None };
+    }
+    let (age, patience) = (since(taken, now), patience.min(STALE_AFTER));
+    if age <= patience {
+        return None;
+    }
+    denied(format!("the command was sent {} s ago; after {} s it is not carried out any more", age.as_secs(), patience.as_secs()))
 }
 
 pub(super) fn of_seat(seat: &Seat, answer: Answer) -> Answer {

@@ -3,24 +3,25 @@
 //! Called by many workers at once. Must not know Redis or threads.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
 
 use super::answer::{Answer, Verdict};
-use super::asked::Asked;
+use super::asked::{Asked, too_late};
 use super::halts::HaltFile;
 use super::keeping::settled_key;
 use super::ledger::Ledger;
 use super::lookups::Bell;
 use super::placing::Wanted;
 use super::seat::Seat;
+use super::seats::{Fate, Missing, Seats};
 use super::workers::client_order_id;
 use crate::contract::{BadCommand, DeskCommand, HaltWord, OrderSetting, Scope, Wish, write_order};
 use crate::events::{Command, MarketDataEvent, OrderKey};
 use crate::journal::CommandState;
 use crate::model::{ClientOrderId, ExchangeName, Order, OrderRequest, Position, Quantity, Side, Size, Symbol, Timestamp};
-use crate::risk::Sight;
+use crate::risk::{HaltScope, Sight};
 use crate::runtime::{StopToken, crash};
 
 /// How long an order waits for the first price of a symbol that nobody has listened to.
@@ -36,7 +37,7 @@ pub type MaySend = Box<dyn Fn() -> bool + Send + Sync>;
 
 /// The desk.
 pub struct Desk {
-    pub(super) seats: Vec<Arc<Seat>>,
+    pub(super) seats: Arc<Seats>,
     pub(super) ledger: Arc<Ledger>,
     want_prices: WantPrices,
     halts: Arc<HaltFile>,
@@ -48,9 +49,9 @@ pub struct Desk {
 }
 
 impl Desk {
-    /// The first seat is the default. At the stop of the token nothing is waited for any more.
+    /// At the stop of the token nothing is waited for any more.
     pub fn new(
-        seats: Vec<Arc<Seat>>,
+        seats: Arc<Seats>,
         ledger: Arc<Ledger>,
         want_prices: WantPrices,
         halts: Arc<HaltFile>,
@@ -69,23 +70,38 @@ impl Desk {
 
     /// What stands under the kill switch in Redis now.
     pub fn kill_switch(&self, text: Option<&str>) {
-        if self.halts.switch(&self.seats, text, (self.clock)())
-            && let Some(first) = self.seats.first()
-        {
-            self.wish_for_end_under(&Scope::All, first);
+        if self.halts.switch(&self.seats, text, (self.clock)()) {
+            self.wish_for_end_under(&HaltScope::All);
         }
     }
 
+    /// A seat takes its place, before anybody hears of its account. Gives the halts that want cancelled what is open there,
+    /// for [`Desk::cancel_owed`]; `None` when nobody awaits it.
+    pub fn join(&self, seat: &Arc<Seat>) -> Option<Vec<HaltScope>> {
+        let owed = self.halts.admit(&self.seats, seat);
+        // What an earlier life has left unsettled there can be asked for now.
+        self.look_up();
+        owed
+    }
+
+    /// Does for a seat that has come late what halts before it wanted. Waits for its venue.
+    pub fn cancel_owed(&self, seat: &Seat, owed: Vec<HaltScope>) {
+        owed.iter().for_each(|scope| self.wish_for_end_at(seat, scope));
+        self.halts.cancel_owed(seat, owed, &self.token);
+    }
+
     /// A halt that cancels what is open means what turns out to be open as well.
-    fn wish_for_end_under(&self, scope: &Scope, seat: &Seat) {
-        for other in &self.seats {
-            self.wish_for_end_of_unknown(other, |record, _| match scope {
-                Scope::All => true,
-                Scope::Broker => other.of.broker == seat.of.broker,
-                Scope::Account => other.of == seat.of,
-                Scope::Bot(bot) => record.name.parse::<ClientOrderId>().is_ok_and(|name| name.bot() == Some(bot.as_ref())),
-            });
-        }
+    fn wish_for_end_under(&self, scope: &HaltScope) {
+        self.seats.seated().iter().for_each(|seat| self.wish_for_end_at(seat, scope));
+    }
+
+    fn wish_for_end_at(&self, seat: &Seat, scope: &HaltScope) {
+        self.wish_for_end_of_unknown(seat, |record, _| match scope {
+            HaltScope::All => true,
+            HaltScope::Broker(broker) => seat.of.broker == *broker,
+            HaltScope::Account(account) => seat.of == *account,
+            HaltScope::Bot(bot) => record.name.parse::<ClientOrderId>().is_ok_and(|name| name.bot() == Some(bot.as_ref())),
+        });
     }
 
     /// A command that could not be read.
@@ -112,7 +128,8 @@ impl Desk {
         let name = client_order_id(command).map(ToString::to_string);
         let answer =
             |result| Answer { client_order_id: name.clone(), reason: Some(reason.to_owned()), advice: Some("look_up"), ..Answer::new(command.action, result) };
-        let Ok(seat) = self.seat(command.exchange.as_ref(), command.account.as_deref()) else { return answer(Verdict::Denied) };
+        let Ok(seat) = self.seats.find(command.exchange.as_ref(), command.account.as_deref()) else { return answer(Verdict::Denied) };
+        let seat = &*seat;
         let now = (self.clock)();
         let asked = Asked { action: command.action, seat, entry, again: true, taken: now, expires_at: None, untyped: false, now };
         let kept_as = match &command.wish {
@@ -137,12 +154,13 @@ impl Desk {
     /// `None` when the process stops before its outcome is kept: nobody is told, and it is not acknowledged.
     pub fn handle(&self, command: DeskCommand, entry: &str, taken: Timestamp, again: bool) -> Option<Answer> {
         let action = command.action;
-        let seat = match self.seat(command.exchange.as_ref(), command.account.as_deref()) {
+        let now = (self.clock)();
+        let found = self.seats.find(command.exchange.as_ref(), command.account.as_deref());
+        let seat = &match found {
             Ok(seat) => seat,
-            Err(reason) => return Some(Answer { advice: Some("fix_request"), ..Answer::denied(action, reason) }),
+            Err(missing) => return Some(self.handle_without_seat(command, taken, &missing, now)),
         };
         let DeskCommand { expires_at, untyped, .. } = command;
-        let now = (self.clock)();
         let asked = Asked { action, seat, entry, again, taken, expires_at, untyped, now };
         let answer = match command.wish {
             Wish::Order(wish) => {
@@ -153,17 +171,57 @@ impl Desk {
                 }
             }
             Wish::Halt { scope, mode, reason } => {
-                if mode == HaltWord::HaltAndCancel {
-                    self.wish_for_end_under(&scope, seat);
-                }
-                self.halts.halt(&self.seats, seat, &scope, mode, reason, now)
+                let scope = scope_at(&scope, &seat.of.broker).unwrap_or_else(|| HaltScope::Account(seat.of.clone()));
+                self.halt(&scope, mode, reason, now)
             }
             Wish::Ask(question) => self.answer(action, seat, &question, now).unwrap_or_else(|error| Answer::failed(action, &error)),
             Wish::Reconcile { dry_run } => self.reconcile(action, seat, dry_run),
             // Done once more after a restart, it would undo what was decided since.
-            Wish::Resume { scope } => asked.too_late(STALE_AFTER, now).unwrap_or_else(|| self.halts.resume(&self.seats, seat, &scope)),
+            Wish::Resume { scope } => asked.too_late(STALE_AFTER, now).unwrap_or_else(|| {
+                let scope = scope_at(&scope, &seat.of.broker).unwrap_or_else(|| HaltScope::Account(seat.of.clone()));
+                self.halts.resume(&self.seats, &scope)
+            }),
         };
         Some(asked.complete(answer))
+    }
+
+    fn halt(&self, scope: &HaltScope, mode: HaltWord, reason: String, now: Timestamp) -> Answer {
+        if mode == HaltWord::HaltAndCancel {
+            self.wish_for_end_under(scope);
+        }
+        self.halts.halt(&self.seats, scope, mode, reason, now)
+    }
+
+    /// What becomes of a command before anybody begins it, and how many seats had come when that was decided.
+    pub(super) fn fate(&self, command: &DeskCommand, again: bool) -> (usize, Fate) {
+        let (come, missing) = self.seats.look(command.exchange.as_ref(), command.account.as_deref());
+        let needs_seat = !matches!(command.wish, Wish::Halt { .. } | Wish::Resume { .. });
+        let fate = match missing.filter(|missing| needs_seat && missing.place().is_some()) {
+            Some(missing) if missing.is_waited_for(again, Instant::now()) => Fate::Waits,
+            Some(missing) => Fate::Denied(Box::new(without_seat(command, &missing))),
+            None => Fate::Goes,
+        };
+        (come, fate)
+    }
+
+    /// A halt needs to know nobody's account, and is never put off. All else is denied.
+    fn handle_without_seat(&self, command: DeskCommand, taken: Timestamp, missing: &Missing, now: Timestamp) -> Answer {
+        let Some(place) = missing.place() else { return without_seat(&command, missing) };
+        let answer = match &command.wish {
+            Wish::Halt { scope, mode, reason } => match scope_at(scope, &place.exchange) {
+                Some(scope) => self.halt(&scope, *mode, reason.clone(), now),
+                None => self.halts.halt_awaited(&self.seats, place, *mode, reason.clone(), now),
+            },
+            Wish::Resume { scope } => match scope_at(scope, &place.exchange) {
+                Some(scope) => {
+                    let late = too_late(command.action, taken, command.expires_at, STALE_AFTER, now);
+                    late.unwrap_or_else(|| self.halts.resume(&self.seats, &scope))
+                }
+                None => without_seat(&command, missing),
+            },
+            _ => without_seat(&command, missing),
+        };
+        Answer { broker: Some(place.exchange.to_string()), ..answer }
     }
 
     /// What was told of this very entry before: by an earlier life, which could not acknowledge it any more, or before Redis
@@ -200,24 +258,6 @@ impl Desk {
         }
     }
 
-    fn seat(&self, exchange: Option<&ExchangeName>, account: Option<&str>) -> Result<&Arc<Seat>, String> {
-        let fits = |seat: &&Arc<Seat>| {
-            exchange.is_none_or(|name| seat.of.broker == *name) && account.is_none_or(|name| seat.account_name == name || seat.of.account.as_str() == name)
-        };
-        let mut fitting = self.seats.iter().filter(fits);
-        let first = fitting.next().ok_or_else(|| format!("no broker of that name takes orders here; there is {}", self.known_seats()))?;
-        // The first of all is the default; a name that means two of them is no default.
-        if account.is_some() && fitting.next().is_some() {
-            return Err(format!("more than one broker has an account of that name; name the exchange too: {}", self.known_seats()));
-        }
-        Ok(first)
-    }
-
-    fn known_seats(&self) -> String {
-        let known: Vec<String> = self.seats.iter().map(|seat| format!("{} (account {})", seat.of.broker, seat.account_name)).collect();
-        if known.is_empty() { "none".to_owned() } else { known.join(", ") }
-    }
-
     /// What the check may know, waiting a moment for the first price of a symbol that nobody has listened to.
     pub(super) fn sight(&self, seat: &Seat, symbol: &Symbol, now: Timestamp) -> Sight {
         (self.want_prices)(&seat.prices, symbol);
@@ -239,6 +279,20 @@ impl Desk {
         }
         seat.sights.of(&seat.prices, symbol, session)
     }
+}
+
+/// `None` for an account: only its seat knows which it is.
+fn scope_at(scope: &Scope, broker: &ExchangeName) -> Option<HaltScope> {
+    match scope {
+        Scope::All => Some(HaltScope::All),
+        Scope::Broker => Some(HaltScope::Broker(broker.clone())),
+        Scope::Bot(bot) => Some(HaltScope::Bot(bot.clone())),
+        Scope::Account => None,
+    }
+}
+
+fn without_seat(command: &DeskCommand, missing: &Missing) -> Answer {
+    Answer { client_order_id: client_order_id(command).map(ToString::to_string), ..missing.answer(command.action) }
 }
 
 /// Whether two requests ask for the same; the type may differ, for the check may have put a limit to a market order.

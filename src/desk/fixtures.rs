@@ -290,7 +290,8 @@ pub(super) fn live_with(folder: &tempfile::TempDir, venue: &Arc<Venue>, limits: 
     let (stop, lease) = (Stop::new().unwrap(), Arc::new(AtomicBool::new(true)));
     let held = Arc::clone(&lease);
     let may_send = Box::new(move || held.load(Relaxed));
-    let desk = Desk::new(vec![Arc::clone(&seat)], Arc::clone(&ledger), Box::new(|_, _| ()), halts, may_send, stop.token(), wall_now);
+    let desk =
+        Desk::new(Arc::new([Arc::clone(&seat)].into_iter().collect()), Arc::clone(&ledger), Box::new(|_, _| ()), halts, may_send, stop.token(), wall_now);
     Life { desk: Arc::new(desk), seat, ledger, lease, stop, entries: AtomicU32::new(wall_now().nanos().unsigned_abs() as u32 % 1_000_000) }
 }
 

@@ -12,15 +12,18 @@ use serde::Deserialize;
 
 use super::answer::{Answer, CanceledView, Verdict};
 use super::seat::Seat;
-use crate::contract::{HaltWord, Scope};
+use super::seats::{Place, Seats};
+use crate::contract::HaltWord;
 use crate::events::OrderKey;
 use crate::exchanges::{BrokerError, CancelOutcome};
 use crate::model::Timestamp;
 use crate::risk::{HaltBook, HaltMode, HaltScope};
-use crate::runtime::files;
+use crate::runtime::{StopToken, Waited, files};
 
 /// How long a halt waits for orders that are on their way.
 const PASSAGE: Duration = Duration::from_secs(3);
+/// How soon a venue is asked again to cancel what a halt wants cancelled.
+const CANCEL_AGAIN: Duration = Duration::from_secs(1);
 /// How the reason of a halt begins that the key in Redis has caused.
 const SWITCH: &str = "broker:halt";
 const MAX_REASON: usize = 200;
@@ -41,6 +44,8 @@ struct Words {
 pub struct HaltFile {
     path: PathBuf,
     book: Mutex<HaltBook>,
+    /// Held while the file is written, so that of two changes the later one is the one that is kept.
+    writing: Mutex<()>,
 }
 
 /// Why the halts of an earlier process cannot be known.
@@ -65,12 +70,30 @@ impl HaltFile {
         for record in book.records() {
             log::warn!("still in force since {}: {} for {} ({})", record.since, record.mode.as_str(), record.scope, record.reason);
         }
-        Ok(HaltFile { path, book: Mutex::new(book) })
+        Ok(HaltFile { path, book: Mutex::new(book), writing: Mutex::default() })
     }
 
-    pub fn restore(&self, seats: &[Arc<Seat>]) {
+    pub fn restore(&self, seats: &Seats) {
         let book = self.book.lock();
-        seats.iter().for_each(|seat| seat.guarded().gate.adopt_halts(book.clone()));
+        seats.seated().iter().for_each(|seat| seat.guarded().gate.adopt_halts(book.clone()));
+    }
+
+    /// The seat takes its place under the halts in force; none comes in between. Gives those that want cancelled what is open
+    /// there, or `None` when nobody awaits it.
+    pub fn admit(&self, seats: &Seats, seat: &Arc<Seat>) -> Option<Vec<HaltScope>> {
+        let book = self.book.lock();
+        seat.guarded().gate.adopt_halts(book.clone());
+        seats.join(seat)
+    }
+
+    /// Cancels at a seat that has come late what is open there, until it is done, the halts are over, or we stop.
+    pub fn cancel_owed(&self, seat: &Seat, mut owed: Vec<HaltScope>, token: &StopToken) {
+        loop {
+            owed.retain(|scope| self.book.lock().get(scope).is_some() && cancel_at(seat, scope).is_none());
+            if owed.is_empty() || token.wait(CANCEL_AGAIN) == Waited::Stopped {
+                return;
+            }
+        }
     }
 
     /// The halts in force, in words.
@@ -78,32 +101,49 @@ impl HaltFile {
         self.book.lock().records().map(|record| format!("{} for {}: {}", record.mode.as_str(), record.scope, record.reason)).collect()
     }
 
-    pub fn halt(&self, seats: &[Arc<Seat>], seat: &Seat, scope: &Scope, word: HaltWord, reason: String, now: Timestamp) -> Answer {
+    pub fn halt(&self, seats: &Seats, scope: &HaltScope, word: HaltWord, reason: String, now: Timestamp) -> Answer {
         let mode = if word == HaltWord::ReduceOnly { HaltMode::ReduceOnly } else { HaltMode::Halted };
-        let halt_scope = scope_of(scope, seat);
-        log::warn!("{} for {halt_scope}: {reason}", mode.as_str());
+        log::warn!("{} for {scope}: {reason}", mode.as_str());
         let kept = self.change(seats, |book| {
-            book.set(halt_scope.clone(), mode, reason, now);
+            book.set(scope.clone(), mode, reason, now);
         });
+        // Who comes after this is owed it.
+        let owed = if word == HaltWord::HaltAndCancel { seats.owe(scope) } else { Vec::new() };
+        let seated = seats.seated();
         // What had passed the check before arrives before it is cancelled.
-        for other in seats {
+        for other in seated.iter() {
             if !other.wait_for_passage(PASSAGE) {
                 log::warn!("an order to {} has been on its way for {PASSAGE:?} while everything is halted", other.of.broker);
             }
         }
-        let canceled = if word == HaltWord::HaltAndCancel { cancel_open(seats, seat, scope) } else { Vec::new() };
-        let canceled = (word == HaltWord::HaltAndCancel).then(|| canceled.iter().map(CanceledView::from).collect());
-        let reason = kept.err().map(|cause| format!("in force, but not kept for a restart: {cause}"));
-        Answer { canceled, reason, ..Answer::new(HALT, Verdict::Accepted) }
+        let concerned = || seated.iter().filter(|other| concerns(scope, other));
+        let canceled = (word == HaltWord::HaltAndCancel).then(|| concerned().flat_map(|other| cancel_at(other, scope).unwrap_or_default()).collect::<Vec<_>>());
+        let canceled = canceled.map(|canceled| canceled.iter().map(CanceledView::from).collect());
+        let kept = kept.err().map(|cause| format!("in force, but not kept for a restart: {cause}"));
+        let reasons: Vec<String> = kept.into_iter().chain(later(&owed)).collect();
+        Answer { canceled, reason: (!reasons.is_empty()).then(|| reasons.join("; ")), ..Answer::new(HALT, Verdict::Accepted) }
+    }
+
+    /// Halts an account of which nobody knows yet which it is: the whole broker is halted, and that account alone is cancelled.
+    pub fn halt_awaited(&self, seats: &Seats, place: &Place, word: HaltWord, reason: String, now: Timestamp) -> Answer {
+        let scope = HaltScope::Broker(place.exchange.clone());
+        let cancels = word == HaltWord::HaltAndCancel;
+        let answer = self.halt(seats, &scope, if cancels { HaltWord::Halt } else { word }, reason, now);
+        let owed = if cancels { seats.owe_at(&scope, place) } else { Vec::new() };
+        // It may have come meanwhile.
+        let come = seats.seated().iter().find(|seat| cancels && seat.place() == *place).cloned();
+        let canceled = come.and_then(|seat| cancel_at(&seat, &scope)).map(|canceled| canceled.iter().map(CanceledView::from).collect());
+        let instead = format!("{} has not said yet which account {} is: {scope} is halted in its place", place.exchange, place.account_name);
+        let reasons: Vec<String> = [instead].into_iter().chain(later(&owed)).chain(answer.reason).collect();
+        Answer { canceled, reason: Some(reasons.join("; ")), ..answer }
     }
 
     /// The kill switch in Redis: while the key exists, everything is halted. The text is the reason, or an object with
     /// `reason`, `cancel_open` and `reduce_only`.
     ///
     /// Returns whether it was thrown now, and cancels what is open.
-    pub fn switch(&self, seats: &[Arc<Seat>], text: Option<&str>, now: Timestamp) -> bool {
+    pub fn switch(&self, seats: &Seats, text: Option<&str>, now: Timestamp) -> bool {
         let thrown = self.book.lock().get(&HaltScope::All).is_some_and(|record| record.reason.starts_with(SWITCH));
-        let Some(seat) = seats.first() else { return false };
         match text {
             Some(text) if !thrown => {
                 let words: Words = serde_json::from_str(text).unwrap_or_else(|_| Words { reason: text.to_owned(), ..Words::default() });
@@ -113,68 +153,64 @@ impl HaltFile {
                     _ => HaltWord::Halt,
                 };
                 let reason: String = words.reason.chars().filter(|c| !c.is_control()).take(MAX_REASON).collect();
-                self.halt(seats, seat, &Scope::All, word, format!("{SWITCH} {reason}"), now);
+                self.halt(seats, &HaltScope::All, word, format!("{SWITCH} {reason}"), now);
                 return word == HaltWord::HaltAndCancel;
             }
-            None if thrown => drop(self.resume(seats, seat, &Scope::All)),
+            None if thrown => drop(self.resume(seats, &HaltScope::All)),
             _ => {}
         }
         false
     }
 
-    pub fn resume(&self, seats: &[Arc<Seat>], seat: &Seat, scope: &Scope) -> Answer {
-        let scope = scope_of(scope, seat);
+    pub fn resume(&self, seats: &Seats, scope: &HaltScope) -> Answer {
         let mut lifted = None;
-        let kept = self.change(seats, |book| lifted = book.resume(&scope));
+        let kept = self.change(seats, |book| lifted = book.resume(scope));
         if lifted.is_none() {
             let others = self.in_words();
             let others = if others.is_empty() { "nothing is halted".to_owned() } else { format!("in force: {}", others.join("; ")) };
             return Answer::denied(RESUME, format!("no halt for {scope} is in force; {others}"));
         }
+        seats.forgive(scope);
         log::warn!("resumed: {scope}");
         let reason = kept.err().map(|cause| format!("lifted, but a restart will bring it back: {cause}"));
         Answer { reason, ..Answer::new(RESUME, Verdict::Accepted) }
     }
 
-    fn change(&self, seats: &[Arc<Seat>], change: impl FnOnce(&mut HaltBook)) -> Result<(), String> {
-        let mut book = self.book.lock();
-        change(&mut book);
-        seats.iter().for_each(|seat| seat.guarded().gate.adopt_halts(book.clone()));
-        // Under the lock, so that of two changes the later one is the one that is kept.
-        files::replace(&self.path, book.to_json().as_bytes()).map_err(|error| {
+    fn change(&self, seats: &Seats, change: impl FnOnce(&mut HaltBook)) -> Result<(), String> {
+        let _writing = self.writing.lock();
+        let json = {
+            let mut book = self.book.lock();
+            change(&mut book);
+            seats.seated().iter().for_each(|seat| seat.guarded().gate.adopt_halts(book.clone()));
+            book.to_json()
+        };
+        files::replace(&self.path, json.as_bytes()).map_err(|error| {
             log::error!("the halts cannot be kept in {}: {error}", self.path.display());
             error.to_string()
         })
     }
 }
 
-fn scope_of(scope: &Scope, seat: &Seat) -> HaltScope {
+fn concerns(scope: &HaltScope, seat: &Seat) -> bool {
     match scope {
-        Scope::All => HaltScope::All,
-        Scope::Broker => HaltScope::Broker(seat.of.broker.clone()),
-        Scope::Account => HaltScope::Account(seat.of.clone()),
-        Scope::Bot(bot) => HaltScope::Bot(bot.clone()),
+        HaltScope::All | HaltScope::Bot(_) => true,
+        HaltScope::Broker(broker) => seat.of.broker == *broker,
+        HaltScope::Account(account) => seat.of == *account,
     }
 }
 
-fn cancel_open(seats: &[Arc<Seat>], seat: &Seat, scope: &Scope) -> Vec<CancelOutcome> {
-    let concerned = seats.iter().filter(|other| match scope {
-        Scope::All | Scope::Bot(_) => true,
-        Scope::Broker => other.of.broker == seat.of.broker,
-        Scope::Account => other.of == seat.of,
-    });
-    let mut outcomes = Vec::new();
-    for other in concerned {
-        let canceled = match scope {
-            Scope::Bot(bot) => cancel_of_bot(other, bot),
-            _ => other.broker.cancel_all(None),
-        };
-        match canceled {
-            Ok(canceled) => outcomes.extend(canceled),
-            Err(error) => log::error!("open orders at {} are not cancelled: {error}", other.of.broker),
-        }
-    }
-    outcomes
+/// What becomes of what is open where nobody can be asked yet.
+fn later(owed: &[String]) -> Option<String> {
+    (!owed.is_empty()).then(|| format!("what is open on {} is cancelled as soon as the venue says which account that is", owed.join(", ")))
+}
+
+/// Cancels what is open at one seat and the halt is about; `None` when that could not be done.
+fn cancel_at(seat: &Seat, scope: &HaltScope) -> Option<Vec<CancelOutcome>> {
+    let canceled = match scope {
+        HaltScope::Bot(bot) => cancel_of_bot(seat, bot),
+        _ => seat.broker.cancel_all(None),
+    };
+    canceled.inspect_err(|error| log::error!("open orders at {} are not cancelled: {error}", seat.of.broker)).ok()
 }
 
 fn cancel_of_bot(seat: &Seat, bot: &str) -> Result<Vec<CancelOutcome>, BrokerError> {

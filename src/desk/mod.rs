@@ -14,6 +14,7 @@
 //! | `reconcile` | whether what we know of a venue is what it holds |
 //! | `questions` | what somebody only wants to know |
 //! | `seat` | a broker with its risk gate |
+//! | `seats` | whom commands can be for |
 //! | `sights` | the last prices, for the check |
 //! | `halts` | halts, kept over restarts |
 //! | `pump` | what brokers tell, counted |
@@ -41,6 +42,7 @@ mod pump;
 mod questions;
 pub mod reconcile;
 mod seat;
+mod seats;
 mod sights;
 mod stock;
 mod workers;
@@ -52,6 +54,7 @@ pub use halts::{HaltFile, HaltFileError};
 pub use lookups::Finders;
 pub use pump::Pump;
 pub use seat::{Role, Seat, SessionOf};
+pub use seats::{Place, Seats};
 pub use sights::Sights;
 pub use stock::Stock;
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crossbeam_channel::select;
 
 use super::ledger::{Ledger, Taken};
-use super::seat::Seat;
+use super::seats::Seats;
 use crate::events::{Event, EventBus, OrderUpdate, Subscription, Topics};
 use crate::journal::JournalError;
 use crate::model::OrderChange;
@@ -31,7 +31,7 @@ const TRY_AGAIN: Duration = Duration::from_millis(200);
 #[derive(Debug)]
 pub struct Pump {
     pub bus: EventBus,
-    pub seats: Vec<Arc<Seat>>,
+    pub seats: Arc<Seats>,
     pub ledger: Arc<Ledger>,
     pub token: StopToken,
     pub heartbeat: Heartbeat,
@@ -97,7 +97,7 @@ impl Pump {
         let Some(taken) = self.keep(|| self.ledger.take(updates)) else { return };
         crash::point("U4-journaled");
         for (update, taken) in updates.iter().zip(taken) {
-            let Some(seat) = self.seats.iter().find(|seat| seat.of == update.of) else { continue };
+            let Some(seat) = self.seats.seat_of(&update.of) else { continue };
             match taken {
                 Taken::New(_) => seat.observe(update),
                 Taken::Late(_) if update.fill.is_some() => seat.observe_late(update),
@@ -136,7 +136,7 @@ impl Pump {
             return None;
         }
         let fresh = Pump::subscribe(&self.bus);
-        self.seats.iter().for_each(|seat| seat.mistrust());
+        self.seats.seated().iter().for_each(|seat| seat.mistrust());
         Some(fresh)
     }
 }

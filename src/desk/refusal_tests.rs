@@ -161,7 +161,15 @@ fn table(limits: Limits, able: impl FnOnce(&mut Capabilities)) -> Table {
     let ledger = Arc::new(Ledger::new(Arc::new(journal), bounded(1).0, false, wall_now));
     seat.count(&ledger).unwrap();
     let stop = Stop::new().unwrap();
-    let desk = Desk::new(vec![Arc::clone(&seat)], Arc::clone(&ledger), Box::new(|_, _| ()), halts, Box::new(|| true), stop.token(), wall_now);
+    let desk = Desk::new(
+        Arc::new([Arc::clone(&seat)].into_iter().collect()),
+        Arc::clone(&ledger),
+        Box::new(|_, _| ()),
+        halts,
+        Box::new(|| true),
+        stop.token(),
+        wall_now,
+    );
     let heard = bus.subscribe(Topics::FACTS, 1_024);
     Table { desk: Arc::new(desk), broker, seat, bus, heard, folder, ledger, entries: AtomicU32::new(1), read: AtomicU64::new(0), _stop: stop }
 }
@@ -449,7 +457,7 @@ fn a_pump_that_was_cut_off_leaves_the_seat_to_be_counted_again() {
     let at = order.times.updated;
     let update = OrderUpdate { of, change: OrderChange::New, order, execution_id: None, fill: None, reason: None, at, source: Source::Stream, words: None };
     let stop = Stop::new().unwrap();
-    let (seats, ledger, heartbeat) = (vec![Arc::clone(&table.seat)], Arc::clone(&table.ledger), Heartbeats::new().register("pump"));
+    let (seats, ledger, heartbeat) = (Arc::new([Arc::clone(&table.seat)].into_iter().collect()), Arc::clone(&table.ledger), Heartbeats::new().register("pump"));
     let pump = Pump { bus: table.bus.clone(), seats, ledger, token: stop.token(), heartbeat };
     let narrow = table.bus.subscribe(Topics::FACTS, 1);
     // Nothing gets into the journal, so nothing leaves the channel, until the bus has lost its patience.

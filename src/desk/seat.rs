@@ -13,6 +13,7 @@ use rust_decimal::Decimal;
 
 use super::ledger::Ledger;
 use super::reconcile::PassError;
+use super::seats::Place;
 use super::sights::Sights;
 use crate::events::{AccountRef, Event, OrderKey, OrderUpdate};
 use crate::exchanges::{Broker, BrokerError, Cached};
@@ -25,7 +26,7 @@ use crate::runtime::{StopToken, Waited};
 const WORTH_LIFETIME: Duration = Duration::from_millis(500);
 
 /// How long orders wait for the account to be counted.
-const COUNTED_WITHIN: Duration = Duration::from_secs(10);
+pub(super) const COUNTED_WITHIN: Duration = Duration::from_secs(10);
 
 /// How soon somebody who waits for the account to be counted looks again.
 const LOOK_AGAIN: Duration = Duration::from_millis(20);
@@ -120,6 +121,11 @@ impl Seat {
             uncounted_since: Mutex::new(Instant::now()),
             worth: Mutex::new(Cached::new(WORTH_LIFETIME)),
         }
+    }
+
+    pub fn place(&self) -> Place {
+        let able = self.broker.capabilities();
+        Place { exchange: self.of.broker.clone(), account_name: self.account_name.clone(), kind: able.broker.clone(), live: able.live }
     }
 
     /// Counts what the broker holds, now that nothing is missing from the ledger. Nothing new passes before that has worked.

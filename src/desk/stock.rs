@@ -9,17 +9,19 @@ use parking_lot::Mutex;
 
 use super::halts::HaltFile;
 use super::seat::Seat;
+use super::seats::{Place, Seats, Standing};
 use super::workers::DeskStats;
 use crate::contract::{BrokerStatus, StatusHealth};
 use crate::events::{BrokerHealth, Event, EventBus};
-use crate::exchanges::{HealthWatch, Verdict};
+use crate::exchanges::{Connection, HealthWatch, Verdict};
 use crate::model::Timestamp;
 use crate::observe::Exposition;
 
 /// Looks at every seat when asked.
 #[derive(Debug)]
 pub struct Stock {
-    seats: Vec<(Arc<Seat>, Mutex<Watched>)>,
+    seats: Arc<Seats>,
+    watched: Mutex<Vec<(Arc<Seat>, Watched)>>,
     halts: Arc<HaltFile>,
     pub stats: Arc<DeskStats>,
     bus: EventBus,
@@ -32,9 +34,8 @@ struct Watched {
 }
 
 impl Stock {
-    pub fn new(seats: &[Arc<Seat>], halts: Arc<HaltFile>, stats: Arc<DeskStats>, bus: EventBus) -> Stock {
-        let seats = seats.iter().map(|seat| (Arc::clone(seat), Mutex::default())).collect();
-        Stock { seats, halts, stats, bus }
+    pub fn new(seats: Arc<Seats>, halts: Arc<HaltFile>, stats: Arc<DeskStats>, bus: EventBus) -> Stock {
+        Stock { seats, watched: Mutex::default(), halts, stats, bus }
     }
 
     /// Halts in force, in words.
@@ -44,16 +45,30 @@ impl Stock {
 
     /// Judges every broker; who has changed is told on the bus.
     pub fn take(&self, now: Instant, at: Timestamp) -> Vec<BrokerStatus> {
-        self.seats.iter().map(|(seat, watched)| self.look(seat, watched, now, at)).collect()
+        let standings = self.seats.standings();
+        let status = |standing| match standing {
+            Standing::Seated(seat) => self.look(&seat, now, at),
+            Standing::Awaited(place) => without_seat(place, Connection::Connecting, "it is not known yet which account this is: the venue is asked".to_owned()),
+            Standing::Refused(place, cause) => without_seat(place, Connection::Disconnected, cause),
+        };
+        standings.into_iter().map(status).collect()
     }
 
-    fn look(&self, seat: &Seat, watched: &Mutex<Watched>, now: Instant, at: Timestamp) -> BrokerStatus {
+    fn judge(&self, seat: &Arc<Seat>, now: Instant) -> (Verdict, bool) {
+        let mut all = self.watched.lock();
+        let at = all.iter().position(|(other, _)| Arc::ptr_eq(seat, other)).unwrap_or_else(|| {
+            all.push((Arc::clone(seat), Watched::default()));
+            all.len() - 1
+        });
+        let watched = &mut all[at].1;
+        let verdict = watched.watch.judge(seat.broker.connection(), seat.broker.metrics(), now);
+        let changed = watched.last.replace(verdict.clone()).as_ref() != Some(&verdict);
+        (verdict, changed)
+    }
+
+    fn look(&self, seat: &Arc<Seat>, now: Instant, at: Timestamp) -> BrokerStatus {
         let (connection, metrics) = (seat.broker.connection(), seat.broker.metrics());
-        let mut watched = watched.lock();
-        let verdict = watched.watch.judge(connection, metrics, now);
-        let changed = watched.last.as_ref() != Some(&verdict);
-        watched.last = Some(verdict.clone());
-        drop(watched);
+        let (verdict, changed) = self.judge(seat, now);
         if changed {
             let health = BrokerHealth { of: seat.of.clone(), score: verdict.score, reasons: verdict.reasons.clone(), at };
             self.bus.publish(&Event::HealthChanged(health));
@@ -80,8 +95,12 @@ impl Stock {
         }
     }
 
+    fn last_verdict(&self, seat: &Arc<Seat>) -> Option<Verdict> {
+        self.watched.lock().iter().find(|(other, _)| Arc::ptr_eq(seat, other)).and_then(|(_, watched)| watched.last.clone())
+    }
+
     pub fn write_metrics(&self, page: &mut Exposition) {
-        for (seat, watched) in &self.seats {
+        for seat in self.seats.seated().iter() {
             let (metrics, name) = (seat.broker.metrics(), seat.of.broker.as_str());
             let labels = [("broker", name), ("account", seat.account_name.as_str())];
             page.histogram("broker_order_placement_seconds", "From the call to the venue's answer.", &labels, &metrics.placement);
@@ -104,7 +123,7 @@ impl Stock {
                 page.gauge("broker_requests_left", "Requests left of the venue's budget.", &labels, f64::from(left));
             }
             page.gauge("broker_uptime_ratio", "The share of its life that the broker was connected.", &labels, metrics.uptime(Instant::now()));
-            if let Some(verdict) = &watched.lock().last {
+            if let Some(verdict) = self.last_verdict(seat) {
                 page.gauge("broker_order_health_score", "From 0, useless, to 1, all well.", &labels, verdict.score);
             }
         }
@@ -121,5 +140,27 @@ impl Stock {
         ] {
             page.counter(name, help, &[], counter.get());
         }
+    }
+}
+
+/// A place is shown though nobody has come: what names no broker is for the first of all, whoever that will be.
+fn without_seat(place: Place, connection: Connection, reason: String) -> BrokerStatus {
+    BrokerStatus {
+        name: place.exchange.to_string(),
+        kind: place.kind,
+        account: place.account_name,
+        account_id: String::new(),
+        live: place.live,
+        connection: connection.as_str().to_owned(),
+        health: StatusHealth { score: 0.0, reasons: vec![reason] },
+        open_orders: 0,
+        orders_last_minute: 0,
+        placed: 0,
+        rejected: 0,
+        fills: 0,
+        fill_rate: None,
+        uptime: 0.0,
+        errors: std::collections::BTreeMap::new(),
+        requests_left: None,
     }
 }

@@ -69,14 +69,14 @@ fn laid(folder: tempfile::TempDir, limits: Limits, bots: BTreeMap<String, Limits
     let heartbeat = Heartbeats::new().register("pump");
     let (journal, _) = Journal::open(&folder.path().join("broker.db"), wall_now()).unwrap();
     let ledger = Arc::new(Ledger::new(Arc::new(journal), bounded(1).0, false, wall_now));
-    let pump = Pump { bus: bus.clone(), seats: seats.clone(), ledger: Arc::clone(&ledger), token: stop.token(), heartbeat };
+    let pump = Pump { bus: bus.clone(), seats: Arc::new(seats.iter().cloned().collect()), ledger: Arc::clone(&ledger), token: stop.token(), heartbeat };
     let heard = Pump::subscribe(&bus);
     let pump = Some(std::thread::spawn(move || pump.run(heard)));
     broker.connect().unwrap();
     broker.set_session(MarketSession::Regular);
     seats[0].count(&ledger).unwrap();
     let halts = Arc::new(HaltFile::open(folder.path().join("halts.json")).unwrap());
-    let desk = Desk::new(seats.clone(), Arc::clone(&ledger), Box::new(|_, _| ()), halts, Box::new(|| true), stop.token(), wall_now);
+    let desk = Desk::new(Arc::new(seats.iter().cloned().collect()), Arc::clone(&ledger), Box::new(|_, _| ()), halts, Box::new(|| true), stop.token(), wall_now);
     let entries = std::sync::atomic::AtomicU32::new(1);
     let table = Table { desk: Arc::new(desk), broker, sights, seats, ledger, entries, stop, pump, folder };
     table.show("AAPL", "99.99", "100.01");

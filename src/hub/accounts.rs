@@ -1,6 +1,6 @@
 //! Who we are at the venue: each account's own id, learned from the venue once and remembered.
 //!
-//! Bots listen on `order:{account_id}`, so the order side starts when the ids are known.
+//! Bots listen on `order:{account_id}`, so an account takes no orders before its id is known.
 
 use std::collections::{BTreeMap, HashMap};
 use std::path::{Path, PathBuf};
@@ -82,31 +82,47 @@ impl AccountDesk {
 /// The accounts whose ids are known, by their configured names.
 pub type Identities = HashMap<Arc<str>, AccountId>;
 
-/// Learns the id of every account, and tells them all at once: an account that is refused is left out, for the others.
+/// Which account it is, or why that will not be known in this life.
+#[derive(Debug)]
+pub struct Learned {
+    pub account: Account,
+    pub id: Result<AccountId, String>,
+}
+
+/// Learns the id of every account, and tells each as soon as it is known. The channel ends when there is nothing to learn.
 #[derive(Debug)]
 pub struct Learner {
     pub accounts: Vec<AccountDesk>,
     pub token: StopToken,
-    pub told: Sender<Identities>,
+    pub told: Sender<Learned>,
 }
 
 impl Learner {
-    /// What is known without asking; `None` while an account is missing.
-    pub fn known(&self) -> Option<Identities> {
-        self.accounts.iter().map(AccountDesk::identity).collect()
+    /// What is known without asking.
+    pub fn known(&self) -> Identities {
+        self.accounts.iter().filter_map(AccountDesk::identity).collect()
+    }
+
+    fn tell(&self, account: &AccountDesk, id: Result<AccountId, String>) {
+        if let Err(cause) = &id {
+            account.board.set_state(StreamState::Refused, Some(cause.clone()));
+        }
+        let _ = self.told.send(Learned { account: account.account.clone(), id });
     }
 
     /// The body of the thread that asks.
     pub fn run(self) {
         let mut backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(30), 2.0, Duration::from_secs(60), fastrand::u64(..));
-        let mut waiting: Vec<&AccountDesk> = self.accounts.iter().collect();
+        let mut waiting: Vec<&AccountDesk> = self.accounts.iter().filter(|account| account.identity().is_none()).collect();
         while self.token.is_running() {
             waiting.retain(|account| match account.learn(&self.token) {
-                Ok(()) => false,
+                Ok(()) => {
+                    let id = account.identity().map(|(_, id)| id).ok_or_else(|| "the venue's name of the account is none".to_owned());
+                    self.tell(account, id);
+                    false
+                }
                 Err(end) if end.advice == Advice::Refuse => {
-                    let cause = format!("{}; its orders are not heard before the next start", end.cause);
-                    log::error!("account {}: {cause}", account.account.name);
-                    account.board.set_state(StreamState::Refused, Some(cause));
+                    self.tell(account, Err(format!("{}; its orders are neither taken nor heard before the next start", end.cause)));
                     false
                 }
                 Err(end) => {
@@ -116,7 +132,6 @@ impl Learner {
                 }
             });
             if waiting.is_empty() {
-                let _ = self.told.send(self.accounts.iter().filter_map(AccountDesk::identity).collect());
                 return;
             }
             if self.token.wait(backoff.failed(Instant::now())) == Waited::Stopped {

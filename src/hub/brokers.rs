@@ -15,7 +15,7 @@ use crate::config::RedisSettings;
 use crate::contract::channel::{DEAD_ORDERS, DESK_GROUP, ORDERS};
 use crate::desk::ledger::Ledger;
 use crate::desk::reconcile::Reconcilers;
-use crate::desk::{Desk, DeskStats, Finders, HaltFile, Outgoing, Pump, Role, Seat, Stock, start_workers};
+use crate::desk::{Desk, DeskStats, Finders, HaltFile, Outgoing, Place, Pump, Role, Seat, Seats, Stock, start_workers};
 use crate::events::EventBus;
 use crate::exchanges::Broker;
 use crate::model::{ExchangeName, Symbol};
@@ -49,6 +49,12 @@ pub struct Employed {
     pub tasks: Vec<Task<()>>,
 }
 
+/// A place, and who has it; nobody as long as it is not known which account it is.
+pub struct Opening {
+    pub place: Place,
+    pub employed: Option<Employed>,
+}
+
 /// What the order side needs of the rest.
 pub struct Surroundings<'a> {
     pub threads: &'a Threads,
@@ -63,7 +69,7 @@ pub struct Surroundings<'a> {
 
 /// The running order side.
 pub struct OrderSide {
-    seats: Vec<Arc<Seat>>,
+    seats: Arc<Seats>,
     wishes: Receiver<Instrument>,
     wish: Arc<Wishes>,
     /// Ends the workers, and the reader once it has acknowledged what they finish: nothing new is taken or begun.
@@ -115,18 +121,22 @@ impl OrderSide {
     ///
     /// # Errors
     /// When the system refuses a thread.
-    pub fn start(employed: Vec<Employed>, bus: &EventBus, around: Surroundings<'_>) -> io::Result<(OrderSide, Stock)> {
-        let (mut seats, mut behind) = (Vec::new(), Vec::new());
-        for Employed { broker, role, gate, stop, tasks } in employed {
-            seats.push(Arc::new(Seat::new(broker, role, gate)));
-            behind.push((stop, tasks));
-        }
+    pub fn start(openings: Vec<Opening>, bus: &EventBus, around: Surroundings<'_>) -> io::Result<(OrderSide, Stock)> {
+        let mut behind = Vec::new();
+        let seats = openings.into_iter().map(|Opening { place, employed }| {
+            let seat = employed.map(|Employed { broker, role, gate, stop, tasks }| {
+                behind.push((stop, tasks));
+                Arc::new(Seat::new(broker, role, gate))
+            });
+            (place, seat)
+        });
+        let seats = Arc::new(Seats::new(seats));
         let (sender, wishes) = bounded(WISHES);
         let wish = Arc::new(Wishes { sender, lately: Mutex::default() });
         let (early, late) = (Stop::new()?, Stop::new()?);
         let ledger = around.ledger;
         let heartbeat = around.heartbeats.register("desk-events");
-        let pump = Pump { bus: bus.clone(), seats: seats.clone(), ledger: Arc::clone(&ledger), token: late.token(), heartbeat };
+        let pump = Pump { bus: bus.clone(), seats: Arc::clone(&seats), ledger: Arc::clone(&ledger), token: late.token(), heartbeat };
         // Heard from before anything is counted: an update in between is counted twice the same, never missed.
         let subscription = Pump::subscribe(bus);
         let pump = around.threads.spawn("desk-events", move || pump.run(subscription))?;
@@ -136,7 +146,7 @@ impl OrderSide {
         let want = Box::new(move |exchange: &ExchangeName, symbol: &Symbol| wanting.want(exchange, symbol));
         let held = Arc::clone(&around.lease);
         let may_send = Box::new(move || held.is_held());
-        let desk = Arc::new(Desk::new(seats.clone(), ledger, want, Arc::clone(&around.halts), may_send, early.token(), wall_now));
+        let desk = Arc::new(Desk::new(Arc::clone(&seats), ledger, want, Arc::clone(&around.halts), may_send, early.token(), wall_now));
         let (threads, heartbeats, token) = (around.threads.clone(), around.heartbeats.clone(), early.token());
         let finders = Finders { threads, heartbeats, desk: Arc::clone(&desk), token };
         let stats = Arc::new(DeskStats::default());
@@ -146,17 +156,18 @@ impl OrderSide {
         let mut workers = start_workers(around.threads, &desk, entries, &out, &early.token(), around.heartbeats.register("desk"))?;
         let place = StreamPlace { key: ORDERS, group: DESK_GROUP, consumer: "desk", field: "command", kept: KEPT, dead: DEAD_ORDERS };
         let (redis, token, lease, commands) = (around.redis, early.token(), around.lease, around.commands);
-        // An order that came while we were away is not denied because a broker takes a moment to connect.
-        let serving: Vec<_> = seats.iter().filter(|seat| seat.takes_orders).cloned().collect();
+        // An order that came while we were away is not denied because a broker takes a moment to connect. One for a seat that
+        // has not come waits at the desk, in nobody's way.
+        let serving: Vec<_> = seats.seated().iter().filter(|seat| seat.takes_orders).cloned().collect();
         let patience = Instant::now() + ARRIVE_WITHIN;
         let may_read = Box::new(move || lease.is_held() && (serving.iter().all(|seat| seat.is_counted()) || Instant::now() >= patience));
         let reader = move || run_entry_reader(redis, place, inbox, finished, may_read, token, commands);
         workers.push(around.threads.spawn("redis-commands", reader)?);
-        let stock = Stock::new(&seats, around.halts, stats, bus.clone());
-        let attended = seats.clone();
+        let stock = Stock::new(Arc::clone(&seats), around.halts, stats, bus.clone());
+        let attended = seats.seated();
         let (pump, threads) = (Some(pump), around.threads.clone());
         let mut side = OrderSide { seats, wishes, wish, early, late, workers, pump, threads, desk, reconcilers, finders, switch: None, behind };
-        for seat in &attended {
+        for seat in attended.iter() {
             side.attend(seat)?;
         }
         side.keep_prices();
@@ -168,6 +179,32 @@ impl OrderSide {
         let tasks = [self.reconcilers.spawn_for(seat)?, self.finders.spawn_for(seat)?];
         self.workers.splice(..0, tasks);
         Ok(())
+    }
+
+    /// A broker takes the place that was kept for it. From then on its updates are counted, and commands for it are taken.
+    pub fn join(&mut self, employed: Employed) {
+        let Employed { broker, role, gate, stop, tasks } = employed;
+        let seat = Arc::new(Seat::new(broker, role, gate));
+        self.behind.push((stop, tasks));
+        let Some(owed) = self.desk.join(&seat) else {
+            return log::error!("broker {}: nobody awaits the account {}", seat.of.broker, seat.account_name);
+        };
+        if let Err(error) = self.attend(&seat) {
+            log::error!("account {} is not looked at, and takes no orders: {error}", seat.account_name);
+        }
+        if owed.is_empty() {
+            return;
+        }
+        let desk = Arc::clone(&self.desk);
+        match self.threads.spawn("late-halts", move || desk.cancel_owed(&seat, owed)) {
+            Ok(task) => self.workers.insert(0, task),
+            Err(error) => log::error!("what halts wanted cancelled stays open: {error}"),
+        }
+    }
+
+    /// Nobody takes that place in this life.
+    pub fn refuse(&self, place: &Place, cause: String) {
+        self.seats.refuse(&place.exchange, &place.account_name, cause);
     }
 
     /// Symbols whose prices somebody needs.
@@ -189,7 +226,7 @@ impl OrderSide {
 
     /// Wishes again for the prices of everything that is held or open.
     pub fn keep_prices(&self) {
-        for seat in &self.seats {
+        for seat in self.seats.seated().iter() {
             for symbol in seat.symbols_in_use() {
                 self.wish.want(&seat.prices, &symbol);
             }
@@ -219,7 +256,8 @@ impl OrderSide {
 
     /// A disk that hangs must not hold up the end of the process: what was answered is on it already.
     fn disconnect(&self, deadline: Instant) {
-        let closing = self.seats.iter().filter_map(|seat| {
+        let seated = self.seats.seated();
+        let closing = seated.iter().filter_map(|seat| {
             let broker = Arc::clone(&seat.broker);
             self.threads.spawn(&format!("{}-close", seat.of.broker), move || broker.disconnect()).ok()
         });

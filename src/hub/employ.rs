@@ -11,10 +11,10 @@ use std::time::Duration;
 use crossbeam_channel::select;
 
 use super::accounts::Identities;
-use super::brokers::Employed;
+use super::brokers::{Employed, Opening};
 use crate::calendar::Calendar;
 use crate::config::{Account, BrokerSettings, Config, DefaultOrderType, Environment, PaperSettings as PaperWords, Slippage as SlippageWords, VenueSettings};
-use crate::desk::{Role, SessionOf, Sights};
+use crate::desk::{Place, Role, SessionOf, Sights};
 use crate::events::{Event, EventBus, Subscription, Topics};
 use crate::exchanges::alpaca::{AlpacaBroker, AlpacaSettings, RestSettings};
 use crate::exchanges::factory::{FactoryError, Registry};
@@ -37,7 +37,7 @@ pub struct Workplace<'a> {
     identities: &'a Identities,
     tls: &'a ureq::tls::TlsConfig,
     behind: RefCell<HashMap<ExchangeName, Behind>>,
-    streams: RefCell<Vec<(Account, Arc<AlpacaBroker>)>>,
+    streams: RefCell<Vec<Stream>>,
 }
 
 impl<'a> Workplace<'a> {
@@ -57,37 +57,76 @@ struct Behind {
 /// A broker and what runs behind it.
 type Made = (Arc<dyn Broker>, Behind);
 
-/// Every broker, and the accounts whose order streams tell some of them.
-type Staff = (Vec<Employed>, Vec<(Account, Arc<AlpacaBroker>)>);
+/// An account and its broker, which its order stream tells.
+pub type Stream = (Account, Arc<AlpacaBroker>);
+
+/// Every place, and the streams of those who have come.
+type Staff = (Vec<Opening>, Vec<Stream>);
 
 /// Every broker that is configured and enabled, and one for each account that no file names, which is only listened to; their
-/// threads running, not yet connected.
+/// threads running, not yet connected. Those of which it is not known yet which account they are have an opening.
 ///
 /// # Errors
 /// When one of them cannot be had: a bot that names it must not be served by another.
 pub fn employ(place: &Workplace<'_>) -> Result<Staff, FactoryError> {
     let config = place.config;
-    let registry: Registry<Workplace<'_>> = Registry::new().with("paper", paper).with("alpaca", alpaca);
-    // An account that the venue refuses is left out, said already.
-    let settings: Vec<BrokerSettings> = config.brokers.iter().filter(|settings| is_known(settings, place.identities)).cloned().collect();
-    let mut brokers = registry.create_all(&settings, place)?;
-    let mut behind = std::mem::take(&mut *place.behind.borrow_mut());
+    let known: Vec<BrokerSettings> = config.brokers.iter().filter(|settings| is_known(settings, place.identities)).cloned().collect();
+    let mut hired = hire(&known, place)?;
     // In the order of the configuration: the first is the default.
+    let mut openings: Vec<Opening> =
+        config.brokers.iter().map(|settings| Opening { place: place_of(settings), employed: hired.remove(&settings.name) }).collect();
+    for account in config.accounts.iter().filter(|account| broker_of(config, &account.name).is_none()) {
+        let employed = listened_to(account, place)?;
+        openings.push(Opening { place: place_beside(config, account), employed });
+    }
+    Ok((openings, place.streams.take()))
+}
+
+/// The broker of one account that has just become known.
+///
+/// # Errors
+/// As [`employ`].
+pub fn employ_one(account: &Account, place: &Workplace<'_>) -> Result<(Option<Employed>, Vec<Stream>), FactoryError> {
+    let employed = match broker_of(place.config, &account.name) {
+        Some(settings) => hire(std::slice::from_ref(settings), place)?.remove(&settings.name),
+        None => listened_to(account, place)?,
+    };
+    Ok((employed, place.streams.take()))
+}
+
+/// Where an account has its place.
+pub fn place_of_account(config: &Config, account: &Account) -> Place {
+    broker_of(config, &account.name).map_or_else(|| place_beside(config, account), place_of)
+}
+
+fn hire(settings: &[BrokerSettings], place: &Workplace<'_>) -> Result<HashMap<ExchangeName, Employed>, FactoryError> {
+    let registry: Registry<Workplace<'_>> = Registry::new().with("paper", paper).with("alpaca", alpaca);
+    let mut brokers = registry.create_all(settings, place)?;
+    let mut behind = place.behind.take();
     let employed = settings.iter().filter_map(|settings| {
         let (broker, Behind { session_of, sights, stop, tasks }) = (brokers.remove(&settings.name)?, behind.remove(&settings.name)?);
         let gate = Gate::new(settings.limits.clone(), settings.bot_limits.clone()).for_account(broker.of());
-        let prices = prices_of(settings, config);
+        let prices = prices_of(settings, place.config);
         let untyped_is_limit = settings.default_order_type == DefaultOrderType::Limit;
         let account_name = account_name(settings);
         let role = Role { account_name, prices, session_of, sights, untyped_is_limit, takes_orders: true };
-        Some(Employed { broker, role, gate, stop, tasks })
+        Some((settings.name.clone(), Employed { broker, role, gate, stop, tasks }))
     });
-    let mut employed: Vec<Employed> = employed.collect();
-    let named: Vec<Arc<str>> = place.streams.borrow().iter().map(|(account, _)| Arc::clone(&account.name)).collect();
-    for account in config.accounts.iter().filter(|account| !named.contains(&account.name)) {
-        employed.extend(listened_to(account, place));
-    }
-    Ok((employed, std::mem::take(&mut *place.streams.borrow_mut())))
+    Ok(employed.collect())
+}
+
+/// The broker that trades on this account of broker.yaml.
+fn broker_of<'a>(config: &'a Config, account: &str) -> Option<&'a BrokerSettings> {
+    config.brokers.iter().find(|settings| matches!(&settings.venue, VenueSettings::Alpaca(words) if *words.account.name == *account))
+}
+
+fn place_of(settings: &BrokerSettings) -> Place {
+    Place { exchange: settings.name.clone(), account_name: account_name(settings), kind: settings.broker_type().to_owned(), live: settings.is_live() }
+}
+
+fn place_beside(config: &Config, account: &Account) -> Place {
+    let live = account.environment == Environment::Live;
+    Place { exchange: config.default_exchange.clone(), account_name: account.name.to_string(), kind: "alpaca".to_owned(), live }
 }
 
 fn is_known(settings: &BrokerSettings, identities: &Identities) -> bool {
@@ -100,13 +139,14 @@ fn account_name(settings: &BrokerSettings) -> String {
 }
 
 /// An account whose order updates are told, and that takes no orders.
-fn listened_to(account: &Account, place: &Workplace<'_>) -> Option<Employed> {
-    let (broker, Behind { session_of, sights, stop, tasks }) =
-        at_alpaca(&place.config.default_exchange, account, place).inspect_err(|error| log::error!("account {}: {error}", account.name)).ok()??;
+fn listened_to(account: &Account, place: &Workplace<'_>) -> Result<Option<Employed>, FactoryError> {
+    let name = &place.config.default_exchange;
+    let made = at_alpaca(name, account, place);
+    let made = made.map_err(|source| FactoryError::Refused { file: "broker.yaml".to_owned(), name: name.clone(), source })?;
+    let Some((broker, Behind { session_of, sights, stop, tasks })) = made else { return Ok(None) };
     let gate = Gate::default().for_account(broker.of());
-    let prices = place.config.default_exchange.clone();
-    let role = Role { account_name: account.name.to_string(), prices, session_of, sights, untyped_is_limit: true, takes_orders: false };
-    Some(Employed { broker, role, gate, stop, tasks })
+    let role = Role { account_name: account.name.to_string(), prices: name.clone(), session_of, sights, untyped_is_limit: true, takes_orders: false };
+    Ok(Some(Employed { broker, role, gate, stop, tasks }))
 }
 
 fn alpaca(settings: &BrokerSettings, place: &Workplace<'_>) -> Result<Arc<dyn Broker>, BrokerError> {
@@ -114,12 +154,12 @@ fn alpaca(settings: &BrokerSettings, place: &Workplace<'_>) -> Result<Arc<dyn Br
     let VenueSettings::Alpaca(words) = &settings.venue else { return Err(refused("these are no settings of an account at Alpaca")) };
     // Where the built-in exchange listens is known only since it runs.
     let account = place.config.accounts.iter().find(|account| account.name == words.account.name).unwrap_or(&words.account);
-    let (broker, behind) = at_alpaca(&settings.name, account, place)?.ok_or_else(|| refused("the venue does not know the account"))?;
+    let (broker, behind) = at_alpaca(&settings.name, account, place)?.ok_or_else(|| refused("it is not known which account this is"))?;
     place.behind.borrow_mut().insert(settings.name.clone(), behind);
     Ok(broker)
 }
 
-/// The broker of one account; `None` for an account that the venue refuses.
+/// The broker of one account; `None` for one of which it is not known which it is.
 fn at_alpaca(name: &ExchangeName, account: &Account, place: &Workplace<'_>) -> Result<Option<Made>, BrokerError> {
     let Some(id) = place.identities.get(&account.name) else { return Ok(None) };
     let rest = RestSettings {

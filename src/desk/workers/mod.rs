@@ -8,12 +8,14 @@
 //! | a bot's queue | [`OF_ONE_BOT`] | its next command is denied at once |
 //! | all queues of a lane | [`ORDERS_WAITING`], [`OTHERS_WAITING`] | so is everybody's |
 //! | refusals | [`OTHERS_WAITING`] | answered if the control queue has room this moment, else counted as dropped |
+//! | what waits for a seat (`aside`) | 2,048 new ones | the next is denied at once |
 //! | the control queue | its own | [`ANSWER_WITHIN`] is waited for room, then the answer is counted as dropped |
 //!
 //! An entry that was read before is never denied for want of room: it may have been carried out. What cannot be read, and
 //! what was in hand each time that the process ended, is answered and kept among the dead letters. At the stop what is under way is finished; what no worker has begun stays in Redis and comes again at the next start. Must not know what a command
 //! means beyond its lane.
 
+mod aside;
 mod backlog;
 mod lane;
 
@@ -23,11 +25,13 @@ use std::time::{Duration, Instant};
 
 use crossbeam_channel::{Receiver, Sender, bounded, select};
 
+use self::aside::Aside;
 use self::backlog::{Backlog, Room};
 pub(super) use self::lane::client_order_id;
 use self::lane::{Lane, lane_of};
 use super::answer::{Answer, Verdict};
 use super::desk::Desk;
+use super::seats::Fate;
 use crate::contract::channel::REPLIES;
 use crate::contract::{BadCommand, DeskCommand, parse_command};
 use crate::model::Timestamp;
@@ -82,6 +86,10 @@ trait Serve: Send + Sync + 'static {
     fn ended(&self, entry: &str);
     /// Answers an entry that is not tried any more.
     fn give_up(&self, command: &DeskCommand, entry: &str, reason: &str) -> Answer;
+    /// What becomes of a command before anybody begins it, and how many seats had come when that was decided.
+    fn fate(&self, _: &DeskCommand, _again: bool) -> (usize, Fate) {
+        (0, Fate::Goes)
+    }
 }
 
 impl Serve for Desk {
@@ -103,6 +111,10 @@ impl Serve for Desk {
 
     fn give_up(&self, command: &DeskCommand, entry: &str, reason: &str) -> Answer {
         Desk::give_up(self, command, entry, reason)
+    }
+
+    fn fate(&self, command: &DeskCommand, again: bool) -> (usize, Fate) {
+        Desk::fate(self, command, again)
     }
 }
 
@@ -143,7 +155,7 @@ fn start<S: Serve>(
         }
         pools.push(Pool { backlog: Backlog::new(Room { each: OF_ONE_BOT, all }), idle: workers, work });
     }
-    let dispatcher = Dispatcher { desk: Arc::clone(desk), pools, out: out.clone() };
+    let dispatcher = Dispatcher { desk: Arc::clone(desk), pools, aside: Aside::default(), out: out.clone() };
     let token = token.clone();
     tasks.push(threads.spawn("desk", move || dispatcher.run(&entries, &finished, &token, &heartbeat))?);
     Ok(tasks)
@@ -282,6 +294,7 @@ struct Dispatcher<S> {
     desk: Arc<S>,
     /// In the order of [`Lane::ALL`].
     pools: Vec<Pool>,
+    aside: Aside,
     out: Outgoing,
 }
 
@@ -289,6 +302,7 @@ impl<S: Serve> Dispatcher<S> {
     fn run(mut self, entries: &Receiver<Entry>, finished: &Receiver<(Lane, Arc<str>)>, token: &StopToken, beat: &Heartbeat) {
         while token.is_running() {
             beat.beat();
+            self.aside.due(Instant::now()).into_iter().for_each(|entry| self.dispatch(entry));
             select! {
                 recv(finished) -> word => if let Ok((lane, bot)) = word {
                     let pool = self.pool(lane);
@@ -301,7 +315,7 @@ impl<S: Serve> Dispatcher<S> {
                     Err(_) => return,
                 },
                 recv(token.channel()) -> _ => return,
-                default(Duration::from_secs(1)) => {},
+                default(self.aside.patience()) => {},
             }
         }
     }
@@ -311,16 +325,25 @@ impl<S: Serve> Dispatcher<S> {
     }
 
     fn dispatch(&mut self, entry: Entry) {
-        let Entry { id, payload, taken, again, .. } = entry;
-        let payload = payload.unwrap_or_default();
-        let command = match parse_command(&payload) {
+        let (id, again) = (entry.id, entry.again);
+        let command = match parse_command(entry.payload.as_deref().unwrap_or_default()) {
             Ok(command) => command,
             Err(bad) => {
                 self.out.stats.malformed.add(1);
                 let answer = self.desk.refuse(&bad);
-                return self.refuse(buried(id, bad.reason, payload), bad.reply_to, answer);
+                return self.refuse(buried(id, bad.reason, entry.payload.unwrap_or_default()), bad.reply_to, answer);
             }
         };
+        let (come, fate) = self.desk.fate(&command, again);
+        self.aside.let_go(come).into_iter().for_each(|entry| self.dispatch(entry));
+        match fate {
+            Fate::Goes => {}
+            Fate::Waits if again || self.aside.has_room() => return self.aside.put(entry),
+            Fate::Waits => return self.refuse(id.into(), command.reply_to.clone(), too_many(&command)),
+            Fate::Denied(answer) => return self.refuse(id.into(), command.reply_to, *answer),
+        }
+        let Entry { payload, taken, .. } = entry;
+        let payload = payload.unwrap_or_default();
         let (lane, bot) = lane_of(&command);
         let pool = &mut self.pools[lane as usize];
         if !again && !pool.backlog.has_room(&bot) {

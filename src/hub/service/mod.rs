@@ -21,7 +21,7 @@ use crate::contract::{BROKER_REGISTRATION, public_name};
 use crate::desk::HaltFileError;
 use crate::events::EventBus;
 use crate::exchanges::factory::FactoryError;
-use crate::hub::accounts::{Identities, rest_tls};
+use crate::hub::accounts::{Learned, rest_tls};
 use crate::hub::brokers::OrderSide;
 use crate::hub::lanes::{PriceLaneEntry, price_lane};
 use crate::hub::order_room::OrderRoom;
@@ -181,12 +181,12 @@ pub struct AlpacaBroker {
     order_room: OrderRoom,
     /// Under which the durable fields were written.
     lease_token: u64,
-    /// There while the service runs, from when every account's id is known.
+    /// There while the service runs.
     order_side: Option<OrderSide>,
     /// Of every account's order stream, whether it could begin or not.
     order_boards: Vec<Arc<StreamBoard>>,
     /// Who we are, while somebody asks the venue.
-    identities: Option<Receiver<Identities>>,
+    learned: Option<Receiver<Learned>>,
     /// What stands under the kill switch, asked of Redis.
     kill_switch: Option<Receiver<Result<Option<String>, RedisError>>>,
     keep_prices_at: Instant,
@@ -312,7 +312,7 @@ impl AlpacaBroker {
             lease_token: 0,
             order_side: None,
             order_boards: Vec::new(),
-            identities: None,
+            learned: None,
             kill_switch: None,
             keep_prices_at: Instant::now() + KEEP_PRICES_EVERY,
             pace: options.pace,

@@ -9,9 +9,9 @@ use crate::contract::StreamType;
 use crate::contract::channel::HALT;
 use crate::desk::HaltFile;
 use crate::exchanges::Broker;
-use crate::hub::accounts::{AccountDesk, AccountMemory, Identities, Learner};
+use crate::hub::accounts::{AccountDesk, AccountMemory, Identities, Learned, Learner};
 use crate::hub::brokers::{HELD_FOR, OrderSide, Surroundings};
-use crate::hub::employ::{Workplace, employ};
+use crate::hub::employ::{Stream, Workplace, employ, employ_one, place_of_account};
 use crate::hub::price_handler::PriceControl;
 use crate::hub::registrar::Consequences;
 use crate::hub::registry::Instrument;
@@ -21,7 +21,7 @@ use crate::redis::ControlCommand;
 use crate::runtime::wall_now;
 
 impl AlpacaBroker {
-    /// Starts the order side as soon as it is known who we are: at once where that is remembered.
+    /// Starts the order side with the accounts that are known, and has the others asked for.
     pub(super) fn learn_accounts(&mut self) -> Result<(), HubError> {
         let memory = Arc::new(AccountMemory::open(&self.config.data_dir));
         let tls = &self.workshop.rest_tls;
@@ -29,23 +29,43 @@ impl AlpacaBroker {
         self.order_boards = self.config.accounts.iter().map(board).collect();
         let accounts = self.config.accounts.iter().zip(&self.order_boards);
         let accounts = accounts.map(|(account, board)| AccountDesk::new(account.clone(), Arc::clone(board), Arc::clone(&memory), tls.clone())).collect();
-        let (told, identities) = bounded(1);
+        let (told, learned) = bounded(self.config.accounts.len());
         let learner = Learner { accounts, token: self.early.token(), told };
-        if let Some(known) = learner.known() {
-            return self.start_order_side(&known);
+        let known = learner.known();
+        self.start_order_side(&known)?;
+        if known.len() < self.config.accounts.len() {
+            self.learned = Some(learned);
+            self.threads.spawn("accounts", move || learner.run())?;
         }
-        self.show_boards();
-        self.identities = Some(identities);
-        self.threads.spawn("accounts", move || learner.run())?;
         Ok(())
     }
 
+    /// An account has become known, or will not be: it takes the place that was kept for it.
+    pub(super) fn account_learned(&mut self, learned: Learned) -> Result<(), HubError> {
+        let Learned { account, id } = learned;
+        let Some(side) = &mut self.order_side else { return Ok(()) };
+        let joined = id.and_then(|id| {
+            let identities = Identities::from([(Arc::clone(&account.name), id)]);
+            let place = Workplace::new(&self.config, &self.bus, &self.threads, &identities, &self.workshop.rest_tls);
+            let (employed, streams) = employ_one(&account, &place).map_err(|error| error.to_string())?;
+            // The seat first: whatever its stream tells is counted.
+            employed.into_iter().for_each(|employed| side.join(employed));
+            Ok(streams)
+        });
+        match joined {
+            Ok(streams) => self.add_order_streams(streams),
+            Err(cause) => {
+                log::error!("account {}: {cause}", account.name);
+                side.refuse(&place_of_account(&self.config, &account), cause);
+                Ok(())
+            }
+        }
+    }
+
     /// The desk, its brokers, and the order streams that tell them.
-    pub(super) fn start_order_side(&mut self, identities: &Identities) -> Result<(), HubError> {
-        self.identities = None;
+    fn start_order_side(&mut self, identities: &Identities) -> Result<(), HubError> {
         let place = Workplace::new(&self.config, &self.bus, &self.threads, identities, &self.workshop.rest_tls);
-        let (employed, streams) = employ(&place)?;
-        *self.order_room.at_exchange.write() = streams.iter().map(|(_, broker)| broker.of().account).collect();
+        let (openings, streams) = employ(&place)?;
         let around = Surroundings {
             threads: &self.threads,
             redis: Arc::new(self.config.redis.clone()),
@@ -56,9 +76,14 @@ impl AlpacaBroker {
             heartbeats: &self.heartbeats,
             halts: Arc::new(HaltFile::open(self.config.data_dir.join("halts.json"))?),
         };
-        let (side, stock) = OrderSide::start(employed, &self.bus, around)?;
+        let (side, stock) = OrderSide::start(openings, &self.bus, around)?;
         self.order_side = Some(side);
         let _ = self.handle.showcase.desk.set(stock);
+        self.add_order_streams(streams)
+    }
+
+    fn add_order_streams(&mut self, streams: Vec<Stream>) -> Result<(), HubError> {
+        self.order_room.at_exchange.write().extend(streams.iter().map(|(_, broker)| broker.of().account));
         for (account, broker) in streams {
             let name = order_stream_name(&account);
             let Some(board) = self.order_boards.iter().find(|board| *board.name == *name).cloned() else { continue };

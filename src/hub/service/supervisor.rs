@@ -42,7 +42,7 @@ impl AlpacaBroker {
             let loading = self.loading.clone();
             let listeners = self.listeners.as_ref().map(|listeners| listeners.answer.clone());
             let wishes = self.order_side.as_ref().map(|side| side.wishes().clone());
-            let identities = self.identities.clone();
+            let learned = self.learned.clone();
             let patience = self.cycle_at.map_or(SECOND, |at| at.saturating_duration_since(Instant::now()));
             select! {
                 recv(self.stop_requests) -> _ => return Ok(()),
@@ -57,7 +57,10 @@ impl AlpacaBroker {
                 recv(loading.as_ref().unwrap_or(&nothing_loading)) -> fields => self.registrations_loaded(fields.ok()),
                 recv(listeners.as_ref().unwrap_or(&nothing_counted)) -> answer => self.listeners_counted(answer.ok().and_then(Result::ok)),
                 recv(wishes.as_ref().unwrap_or(&nothing_wished)) -> wish => if let Ok(instrument) = wish { self.hold_for_desk(instrument) },
-                recv(identities.as_ref().unwrap_or(&nobody)) -> identities => if let Ok(identities) = identities { self.start_order_side(&identities)? },
+                recv(learned.as_ref().unwrap_or(&nobody)) -> learned => match learned {
+                    Ok(learned) => self.account_learned(learned)?,
+                    Err(_) => self.learned = None,
+                },
                 recv(seconds) -> _ => self.second_passed()?,
                 default(patience) => {}
             }

@@ -391,7 +391,9 @@ fn entries_of_many_megabytes_hold_nobody_up() {
     let server = RedisServer::start();
     let mut redis = bot(&server);
     let large = "x".repeat(6 * 1024 * 1024);
-    (0..6).for_each(|_| drop(add(&mut redis, "command", &large)));
+    for _ in 0..6 {
+        add(&mut redis, "command", &large);
+    }
     let small = add(&mut redis, "command", "small");
     let reading = start(&server, 16);
     let entries: Vec<Entry> = (0..7).map(|_| reading.next()).collect();
