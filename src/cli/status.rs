@@ -85,11 +85,11 @@ fn broker_lines(first: bool, broker: &BrokerWord, out: &Out) -> Vec<String> {
     let colour = if broker.connection == "connected" { Colour::Good } else { Colour::Bad };
     let connection = out.paint(colour, &format!("{:<14}", shown(&broker.connection)));
     let live = if broker.live { out.paint(Colour::Bad, "  LIVE") } else { String::new() };
-    let BrokerWord { name, account_id, health, open_orders, placed, fills, .. } = broker;
+    let account = if broker.account_id.is_empty() { "not known yet".to_owned() } else { shown(&broker.account_id) };
+    let BrokerWord { name, health, open_orders, placed, fills, .. } = broker;
     let mut lines = vec![format!(
-        "{label:<8} {:<14} {connection} account {}{live}  health {:.2}  {open_orders} open  {placed} placed  {fills} fills",
+        "{label:<8} {:<14} {connection} account {account}{live}  health {:.2}  {open_orders} open  {placed} placed  {fills} fills",
         shown(name),
-        shown(account_id),
         health.score
     )];
     lines.extend(health.reasons.iter().map(|reason| out.paint(Colour::Warn, &format!("         {}", shown(reason)))));

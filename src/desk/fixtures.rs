@@ -282,16 +282,21 @@ pub(super) fn seat_at(venue: &Arc<Venue>, limits: Limits) -> Arc<Seat> {
 }
 
 pub(super) fn live_with(folder: &tempfile::TempDir, venue: &Arc<Venue>, limits: Limits) -> Life {
+    let life = live_among(folder, venue, limits, |seat| [Arc::clone(seat)].into_iter().collect());
+    life.seat.count(&life.ledger).unwrap();
+    life
+}
+
+/// A life in which nobody has counted the account, among seats of the test's choice.
+pub(super) fn live_among(folder: &tempfile::TempDir, venue: &Arc<Venue>, limits: Limits, seats: impl FnOnce(&Arc<Seat>) -> Seats) -> Life {
     let seat = seat_at(venue, limits);
     let halts = Arc::new(HaltFile::open(folder.path().join("halts.json")).unwrap());
     let (journal, _) = Journal::open(&folder.path().join("broker.db"), wall_now()).unwrap();
     let ledger = Arc::new(Ledger::new(Arc::new(journal), bounded(1).0, false, wall_now));
-    seat.count(&ledger).unwrap();
     let (stop, lease) = (Stop::new().unwrap(), Arc::new(AtomicBool::new(true)));
     let held = Arc::clone(&lease);
     let may_send = Box::new(move || held.load(Relaxed));
-    let desk =
-        Desk::new(Arc::new([Arc::clone(&seat)].into_iter().collect()), Arc::clone(&ledger), Box::new(|_, _| ()), halts, may_send, stop.token(), wall_now);
+    let desk = Desk::new(Arc::new(seats(&seat)), Arc::clone(&ledger), Box::new(|_, _| ()), halts, may_send, stop.token(), wall_now);
     Life { desk: Arc::new(desk), seat, ledger, lease, stop, entries: AtomicU32::new(wall_now().nanos().unsigned_abs() as u32 % 1_000_000) }
 }
 

@@ -22,8 +22,9 @@ use crate::runtime::{StopToken, Waited, files};
 
 /// How long a halt waits for orders that are on their way.
 const PASSAGE: Duration = Duration::from_secs(3);
-/// How soon a venue is asked again to cancel what a halt wants cancelled.
-const CANCEL_AGAIN: Duration = Duration::from_secs(1);
+/// How soon a venue is asked again to cancel what a halt wants cancelled; doubled each time up to the cap.
+const CANCEL_AGAIN: Duration = Duration::from_millis(500);
+const CANCEL_CAP: Duration = Duration::from_secs(16);
 /// How the reason of a halt begins that the key in Redis has caused.
 const SWITCH: &str = "broker:halt";
 const MAX_REASON: usize = 200;
@@ -88,11 +89,15 @@ impl HaltFile {
 
     /// Cancels at a seat that has come late what is open there, until it is done, the halts are over, or we stop.
     pub fn cancel_owed(&self, seat: &Seat, mut owed: Vec<HaltScope>, token: &StopToken) {
+        let mut patience = CANCEL_AGAIN;
         loop {
-            owed.retain(|scope| self.book.lock().get(scope).is_some() && cancel_at(seat, scope).is_none());
-            if owed.is_empty() || token.wait(CANCEL_AGAIN) == Waited::Stopped {
+            // Which orders are a bot's is known once the account is counted.
+            let can_tell = |scope: &HaltScope| !matches!(scope, HaltScope::Bot(_)) || seat.is_counted();
+            owed.retain(|scope| self.book.lock().get(scope).is_some() && !(can_tell(scope) && cancel_at(seat, scope).is_some()));
+            if owed.is_empty() || token.wait(patience) == Waited::Stopped {
                 return;
             }
+            patience = (patience * 2).min(CANCEL_CAP);
         }
     }
 
@@ -131,9 +136,9 @@ impl HaltFile {
         let answer = self.halt(seats, &scope, if cancels { HaltWord::Halt } else { word }, reason, now);
         let owed = if cancels { seats.owe_at(&scope, place) } else { Vec::new() };
         // It may have come meanwhile.
-        let come = seats.seated().iter().find(|seat| cancels && seat.place() == *place).cloned();
+        let come = seats.find(Some(&place.exchange), Some(&place.account_name)).ok().filter(|_| cancels);
         let canceled = come.and_then(|seat| cancel_at(&seat, &scope)).map(|canceled| canceled.iter().map(CanceledView::from).collect());
-        let instead = format!("{} has not said yet which account {} is: {scope} is halted in its place", place.exchange, place.account_name);
+        let instead = format!("it is not known which account {} is: {scope} is halted in its place", place.account_name);
         let reasons: Vec<String> = [instead].into_iter().chain(later(&owed)).chain(answer.reason).collect();
         Answer { canceled, reason: Some(reasons.join("; ")), ..answer }
     }

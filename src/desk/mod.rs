@@ -65,6 +65,8 @@ mod doubt_tests;
 #[cfg(test)]
 mod fixtures;
 #[cfg(test)]
+mod late_tests;
+#[cfg(test)]
 mod refusal_tests;
 #[cfg(test)]
 mod tests;

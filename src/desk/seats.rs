@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 use super::answer::Answer;
 use super::seat::{COUNTED_WITHIN, Seat};
 use crate::events::AccountRef;
-use crate::model::{AccountId, ExchangeName};
+use crate::model::ExchangeName;
 use crate::risk::HaltScope;
 
 /// An account that is configured, as commands name it.

@@ -20,6 +20,8 @@ mod conformance;
 mod contract;
 /// What the configuration makes of symbols, dialects and feeds.
 mod feeds;
+/// The venue does not say at the start which account it is.
+mod late_accounts;
 /// Imports go down the layers only, and other rules of the house.
 mod layers;
 /// What holds a registration, and for how long.

@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use alpaca_broker::config::{
-    Account, BrokerSettings, Codec, Config, CryptoVenue, DefaultOrderType, DialectRule, Environment, MarketData, PaperSettings, RedisPlace, RedisSettings,
-    RegistrationLimits, SimSettings, Slippage, StockFeed, VenueSettings,
+    Account, AlpacaSettings, BrokerSettings, Codec, Config, CryptoVenue, DefaultOrderType, DialectRule, Environment, MarketData, PaperSettings, RedisPlace,
+    RedisSettings, RegistrationLimits, SimSettings, Slippage, StockFeed, VenueSettings,
 };
 use alpaca_broker::hub::{AlpacaBroker, BrokerHandle, CyclePace, HubError, HubOptions};
 use alpaca_broker::model::{Feed, FeedSet};
@@ -211,6 +211,16 @@ pub fn paper_broker(limits: Limits) -> BrokerSettings {
         default_order_type: DefaultOrderType::Market,
         limits,
         bot_limits: BTreeMap::new(),
+    }
+}
+
+/// The account of the configuration, taking orders.
+pub fn alpaca_broker(config: &Config) -> BrokerSettings {
+    BrokerSettings {
+        name: "alpaca".parse().unwrap(),
+        file: "alpaca.yaml".to_owned(),
+        venue: VenueSettings::Alpaca(AlpacaSettings { account: config.accounts[0].clone() }),
+        ..paper_broker(Limits::default())
     }
 }
 

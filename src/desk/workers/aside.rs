@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use crate::redis::Entry;
 
 /// So many new ones may wait.
-const ROOM: usize = 2_048;
+pub(super) const ROOM: usize = 2_048;
 /// How soon it is looked again whether they still have to.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);
 

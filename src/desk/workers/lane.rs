@@ -11,6 +11,8 @@
 //!   before the `place` is answered) and a `cancel_all` without a bot. What still waits is carried out after them; who wants
 //!   that not to happen sends a `halt` first.
 //! * `halt` and `resume` overtake everything and keep their order among themselves, whoever sent them.
+//! * What waits until it is known which account it is for keeps the order among what waits for the same account, and goes
+//!   before whatever is sent there afterwards; what the bot sends elsewhere goes on meanwhile.
 //! * Questions and comparisons with the venue overtake orders, and keep their order among those answered on one channel: who wants to see the effect of a
 //!   command waits for its answer.
 

@@ -17,6 +17,15 @@ struct Stub {
     finished: Mutex<Vec<String>>,
     /// How often anything was begun again.
     tries: std::sync::atomic::AtomicU64,
+    late: Late,
+}
+
+/// The exchange LATE, which has come when the test says so.
+#[derive(Default)]
+struct Late {
+    come: std::sync::atomic::AtomicUsize,
+    /// New commands for it have waited long enough.
+    too_late: std::sync::atomic::AtomicBool,
 }
 
 fn label(command: &DeskCommand) -> String {
@@ -46,6 +55,15 @@ impl Serve for Stub {
 
     fn ended(&self, _: &str) {}
 
+    fn fate(&self, command: &DeskCommand, again: bool) -> (usize, Fate) {
+        let come = self.late.come.load(std::sync::atomic::Ordering::SeqCst);
+        if come > 0 || command.exchange.as_ref().is_none_or(|name| name.as_str() != "late") {
+            return (come, Fate::Goes);
+        }
+        let denied = !again && self.late.too_late.load(std::sync::atomic::Ordering::SeqCst);
+        (come, if denied { Fate::Denied(Box::new(Answer::denied(command.action, "nobody has come"))) } else { Fate::Waits })
+    }
+
     fn give_up(&self, command: &DeskCommand, _: &str, reason: &str) -> Answer {
         let client_order_id = client_order_id(command).map(ToString::to_string);
         Answer { client_order_id, advice: Some("look_up"), ..Answer::denied(command.action, reason) }
@@ -71,7 +89,7 @@ fn table(answers: usize) -> Table {
     let (entries, inbox) = bounded(4_096);
     let (control, answers) = bounded(answers);
     let (tell, done) = bounded(4_096);
-    let stub = Arc::new(Stub { begun: begin, let_go: wait, finished: Mutex::default(), tries: std::sync::atomic::AtomicU64::new(0) });
+    let stub = Arc::new(Stub { begun: begin, let_go: wait, finished: Mutex::default(), tries: std::sync::atomic::AtomicU64::new(0), late: Late::default() });
     let stats = Arc::<DeskStats>::default();
     let out = Outgoing { control, done: tell, stats: Arc::clone(&stats) };
     let (stop, threads) = (Stop::new().unwrap(), Threads::new(bounded(64).0));
@@ -260,7 +278,8 @@ fn what_cannot_be_read_is_refused_and_acknowledged() {
 #[test]
 fn what_a_worker_was_given_at_the_stop_is_not_begun() {
     let (begin, begun) = bounded(1);
-    let stub = Arc::new(Stub { begun: begin, let_go: bounded(0).1, finished: Mutex::default(), tries: std::sync::atomic::AtomicU64::new(0) });
+    let stub =
+        Arc::new(Stub { begun: begin, let_go: bounded(0).1, finished: Mutex::default(), tries: std::sync::atomic::AtomicU64::new(0), late: Late::default() });
     let ((control, _answers), (tell, done), (finish, _finished)) = (bounded(1), bounded(1), bounded(1));
     let (give, jobs) = bounded::<Given>(1);
     let stop = Stop::new().unwrap();
@@ -302,4 +321,63 @@ fn a_clock_that_is_set_while_a_command_waits_makes_it_neither_older_nor_younger(
         let taken = of_that_age(after(-3), (then, started), (now, started + Duration::from_secs(120)));
         assert_eq!(now.nanos() - taken.nanos(), 123_000_000_000, "{set}");
     }
+}
+
+fn for_late(fields: &str) -> String {
+    format!(r#"{fields},"exchange":"late""#)
+}
+
+#[test]
+fn nobody_waits_behind_a_command_for_an_account_that_is_not_known_yet() {
+    let table = table(4_096);
+    // More than there are workers.
+    for n in 0..=WORKERS {
+        table.send_as(&for_late(&place(&format!("a{n}-1"), "AAPL")), true);
+    }
+    table.send(&for_late(&place("b-1", "AAPL")));
+    let elsewhere = table.place("b-2", "AAPL");
+    assert_eq!((table.begins(), table.finishes()), ("place b-2".to_owned(), elsewhere));
+    table.stub.late.come.store(1, std::sync::atomic::Ordering::SeqCst);
+    // Sent afterwards, and perhaps dispatched before anybody has looked again.
+    table.send(&for_late(r#""action":"cancel","client_order_id":"b-1""#));
+    let mut all: Vec<u64> = (0..WORKERS + 3).map(|_| table.finishes().to_string().trim_end_matches("-0").parse().unwrap()).collect();
+    all.sort_unstable();
+    assert_eq!(all, [1, 2, 3, 4, 5, 6, 8]);
+    let told: Vec<String> = table.stub.finished.lock().iter().filter(|label| label.contains(" b-")).cloned().collect();
+    assert_eq!(told, ["place b-2", "place b-1", "cancel b-1"]);
+    table.end();
+}
+
+#[test]
+fn what_waited_too_long_is_denied_and_what_was_read_before_stays_in_redis() {
+    let table = table(4_096);
+    let waiting = table.send(&for_late(&place("b-1", "AAPL")));
+    table.send_as(&for_late(&place("b-2", "AAPL")), true);
+    table.place("b-3", "AAPL");
+    assert_eq!(table.begins(), "place b-3");
+    table.finishes();
+    table.stub.late.too_late.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(table.finishes(), waiting);
+    let later = table.send(&for_late(&place("b-4", "AAPL")));
+    assert_eq!((table.finishes(), table.stats.denied.get()), (later, 2));
+    table.stop.stop(StopKind::Shutdown);
+    assert!(table.done.recv_timeout(LONG).is_err_and(|error| error.is_disconnected()), "something else was finished");
+    assert!(table.begun.try_recv().is_err());
+    table.end();
+}
+
+#[test]
+fn only_so_many_new_commands_wait_for_an_account() {
+    let table = table(4_096);
+    for n in 0..aside::ROOM {
+        table.send(&for_late(&place(&format!("b-{n}"), "AAPL")));
+    }
+    let denied = table.send(&for_late(&place("c-1", "AAPL")));
+    assert_eq!(table.finishes(), denied);
+    assert_eq!(table.answer().1["reason"], TOO_MANY);
+    table.send_as(&for_late(&place("c-2", "AAPL")), true);
+    table.stub.late.come.store(1, std::sync::atomic::Ordering::SeqCst);
+    let done = (0..=OF_ONE_BOT).map(|_| table.begins()).any(|begun| begun == "place c-2");
+    assert!(done, "what was read before waits in any case");
+    table.end();
 }
