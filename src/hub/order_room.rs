@@ -17,7 +17,7 @@ use crate::desk::ledger::Ledger;
 use crate::journal::Journal;
 use crate::model::{AccountId, Timestamp};
 use crate::observe::Heartbeats;
-use crate::redis::{Holder, LeasePlace, LeaseState, run_lease};
+use crate::redis::{Guard, Holder, LeasePlace, LeaseState, run_lease};
 use crate::runtime::{FileLock, Stop, StopKind, Task, Threads, wall_now};
 
 /// How far back the streams of order updates reach.
@@ -95,6 +95,12 @@ impl OrderRoom {
 
     pub fn stats(&self) -> Arc<AppenderStats> {
         Arc::clone(&self.stats)
+    }
+
+    /// Says whether bots may be served, to whoever serves them.
+    pub fn may_serve(&self) -> Guard {
+        let lease = Arc::clone(&self.lease);
+        Box::new(move |now| lease.may_serve(now))
     }
 
     /// Who else is the broker of this Redis or writes our streams: then we are not.

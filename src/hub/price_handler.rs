@@ -46,6 +46,8 @@ pub enum PriceControl {
         id: SymbolId,
         instrument: Instrument,
     },
+    /// Look whether prices may be published now.
+    Look,
 }
 
 /// How many updates went which way.
@@ -103,6 +105,7 @@ impl PriceHandler {
             let now = Instant::now();
             self.heartbeat.beat_at(now);
             self.serve_control(now);
+            self.outlet.ask_guard(now);
             match self.next_item() {
                 Ok(item) => {
                     if !self.outlet.has_room() {
@@ -204,6 +207,8 @@ impl PriceHandler {
             PriceControl::Interest { id, name, stream, interest } => self.book.set_interest(now, id, &name, stream, interest),
             PriceControl::Wildcard { interest, name_of } => self.book.set_wildcard(interest, name_of),
             PriceControl::Watch { id, instrument } => self.tap.watch(id, instrument),
+            // Each turn of the loop looks; this one made it turn.
+            PriceControl::Look => {}
         }
     }
 
@@ -254,6 +259,7 @@ impl PriceHandler {
     fn finish(&mut self) {
         let deadline = Instant::now() + LAST_FLUSH;
         self.book.save_all_at(Instant::now());
+        self.outlet.ask_guard(Instant::now());
         while self.outlet.is_up() && Instant::now() < deadline {
             self.serve_redis(Instant::now());
             if !self.book.is_waiting() && self.book.next_due().is_none() && self.outlet.unanswered() == 0 {

@@ -11,6 +11,7 @@ use crossbeam_channel::TryRecvError;
 
 use super::producer::{Producer, Sink};
 use super::stream::StreamBoard;
+use crate::contract::StreamType;
 use crate::exchanges::{Session, SymbolWant};
 use crate::runtime::{JoinFailure, Stop, StopKind, StopToken, StreamState, Task, ThreadExit, ThreadOutcome, Threads};
 
@@ -58,19 +59,33 @@ pub struct UpdatePublisher {
     threads: Threads,
     streams: Vec<Stream>,
     running: bool,
+    /// The venue may be asked for market data: it takes one connection, which might be another broker's.
+    market_data: bool,
 }
 
 impl UpdatePublisher {
     pub fn new(threads: Threads) -> UpdatePublisher {
-        UpdatePublisher { threads, streams: Vec::new(), running: false }
+        UpdatePublisher { threads, streams: Vec::new(), running: false, market_data: false }
     }
 
-    /// Adds a stream; it runs from the next start on, or at once when the publisher is running.
+    /// Adds a stream; it runs from the next start on, or at once when the publisher is running and the stream may.
     pub fn add_stream(&mut self, board: Arc<StreamBoard>, make: MakeProducer) -> Result<(), PublisherError> {
         self.streams.push(Stream { board, make, running: None, parked: None, panicked_at: None });
         if self.running {
-            let last = self.streams.len() - 1;
-            start(&self.threads, &mut self.streams[last])?;
+            self.start_all()?;
+        }
+        Ok(())
+    }
+
+    /// From now on, and until the end, streams of market data run as the others do.
+    pub fn let_market_data_run(&mut self) -> Result<(), PublisherError> {
+        self.market_data = true;
+        if self.running { self.start_all() } else { Ok(()) }
+    }
+
+    fn start_all(&mut self) -> Result<(), PublisherError> {
+        for stream in self.streams.iter_mut().filter(|stream| self.market_data || stream.board.kind != StreamType::MarketData) {
+            start(&self.threads, stream)?;
         }
         Ok(())
     }
@@ -83,17 +98,15 @@ impl UpdatePublisher {
         self.running
     }
 
-    /// Starts every producer that is not running, each on its parked session if it has one. Running: says so, does nothing.
+    /// Starts every producer that is not running and may, each on its parked session if it has one. Running: says so, does
+    /// nothing.
     pub fn start_update_publisher(&mut self) -> Result<(), PublisherError> {
         if self.running {
             log::warn!("the update publisher is running: nothing to start");
             return Ok(());
         }
-        for stream in &mut self.streams {
-            start(&self.threads, stream)?;
-        }
         self.running = true;
-        Ok(())
+        self.start_all()
     }
 
     /// Stops every producer and joins it within `patience` in all. Stopped: says so, does nothing.
@@ -196,7 +209,6 @@ mod tests {
     use crossbeam_channel::{Receiver, Sender, bounded, unbounded};
 
     use super::*;
-    use crate::contract::StreamType;
     use crate::model::{Feed, FeedSet, SymbolId};
 
     const PATIENCE: Duration = Duration::from_secs(20);
@@ -231,6 +243,7 @@ mod tests {
         let (began, begins) = unbounded();
         let made = Arc::new(AtomicUsize::new(0));
         let mut publisher = UpdatePublisher::new(Threads::new(exits));
+        publisher.let_market_data_run().unwrap();
         let (board, make) = actor("one", panics, &began, &made);
         publisher.add_stream(board, make).unwrap();
         Stage { publisher, exits: ended, began: begins, made }
@@ -310,6 +323,30 @@ mod tests {
         stage.publisher.stop_update_publisher(StopKind::Shutdown, PATIENCE).unwrap();
         stage.publisher.stop_update_publisher(StopKind::Shutdown, PATIENCE).unwrap();
         assert!(!stage.publisher.is_running());
+    }
+
+    #[test]
+    fn market_data_waits_until_it_may_run_and_the_others_do_not() {
+        let mut stage = stage(0);
+        stage.publisher = UpdatePublisher::new(Threads::new(bounded(64).0));
+        let (told, begins) = unbounded();
+        let (began, begun) = unbounded();
+        let (prices, make) = actor("prices", 0, &told, &stage.made);
+        prices.put_wants(wants().remove("one").unwrap());
+        stage.publisher.add_stream(prices, make).unwrap();
+        stage.publisher.start_update_publisher().unwrap();
+        let (_, make) = actor("orders", 0, &began, &stage.made);
+        stage.publisher.add_stream(StreamBoard::new("orders", StreamType::OrderUpdates, bounded(1).0), make).unwrap();
+        begun.recv_timeout(PATIENCE).unwrap();
+        stage.publisher.cycle("prices").unwrap();
+        stage.publisher.revive(Instant::now() + 2 * PANIC_PAUSE, wants).unwrap();
+        assert_eq!((stage.made.load(Ordering::Relaxed), begins.try_recv().is_err()), (1, true));
+
+        stage.publisher.let_market_data_run().unwrap();
+        assert_eq!(begins.recv_timeout(PATIENCE).unwrap(), wants()["one"], "what was wanted meanwhile");
+        stage.publisher.let_market_data_run().unwrap();
+        assert_eq!(stage.made.load(Ordering::Relaxed), 2);
+        stage.publisher.stop_update_publisher(StopKind::Shutdown, PATIENCE).unwrap();
     }
 
     #[test]

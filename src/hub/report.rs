@@ -89,7 +89,8 @@ impl Reporter {
         let show = &self.showcase;
         let waiting = show.orders.waiting.get();
         self.waiting_since = if waiting > 0 { self.waiting_since.or_else(|| Some(Instant::now())) } else { None };
-        let lease = (!show.lease.is_held()).then(|| "the lease of this Redis is not ours: commands and order updates wait".to_owned());
+        let waits = if show.lease.may_serve(Instant::now()) { "" } else { "prices, " };
+        let lease = (!show.lease.is_held()).then(|| format!("the lease of this Redis is not ours: {waits}commands and order updates wait"));
         let journal = show.journal.trouble().map(|cause| format!("journal: {cause}"));
         let late = self.waiting_since.filter(|since| since.elapsed() > SOON).map(|_| format!("{waiting} order updates wait for Redis"));
         for reason in [lease, journal, late].into_iter().flatten() {

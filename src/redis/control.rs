@@ -1,8 +1,8 @@
 //! The thread for everything slow and rare: stored registrations, leases, logs, questions to Redis.
 //!
 //! A blocking connection of the redis crate. While Redis is away the newest registrations and leases are kept and written when
-//! it is back; logs are dropped and counted; questions are answered with an error. Must not know what the keys are called or
-//! what their values mean.
+//! it is back; logs are dropped and counted; questions are answered with an error. While we may not write, registrations and
+//! leases wait in the same way. Must not know what the keys are called or what their values mean.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -12,6 +12,7 @@ use ::redis::{Value, from_redis_value};
 use crossbeam_channel::{Receiver, Sender, TrySendError, select};
 
 use super::backlog::Backlog;
+use super::entries::Gate;
 use super::error::RedisError;
 use super::link::{Connector, check_role};
 use super::pace::{Hush, Pacer, held_back};
@@ -25,6 +26,8 @@ use crate::runtime::StopToken;
 const ASK_ROLE_EVERY: Duration = Duration::from_secs(1);
 /// What was refused for a reason that may pass (memory, disk) is written again after so long.
 const RETRY_REFUSED_AFTER: Duration = Duration::from_secs(2);
+/// How often we ask whether we may write now.
+const GATE_AGAIN_AFTER: Duration = Duration::from_millis(100);
 /// How soon an event is offered again to a supervisor whose channel was full.
 const OFFER_AGAIN_AFTER: Duration = Duration::from_millis(50);
 /// What is left in the inbox at the stop may take so long.
@@ -96,12 +99,20 @@ pub struct ControlStats {
 }
 
 /// The body of the control thread: runs until the token stops it or every sender of the inbox is gone; then it does what is
-/// left in the inbox, if Redis is there.
-pub fn run_control(settings: Arc<RedisSettings>, inbox: Receiver<ControlCommand>, events: Sender<ControlEvent>, token: StopToken, stats: Arc<ControlStats>) {
+/// left in the inbox, if Redis is there. Keys are written while `may_write` says so.
+pub fn run_control(
+    settings: Arc<RedisSettings>,
+    inbox: Receiver<ControlCommand>,
+    events: Sender<ControlEvent>,
+    may_write: Gate,
+    token: StopToken,
+    stats: Arc<ControlStats>,
+) {
     let now = Instant::now();
     let mut control = Control {
         connector: Connector::new(settings, "control"),
         events,
+        may_write,
         token,
         stats,
         session: None,
@@ -121,6 +132,7 @@ pub fn run_control(settings: Arc<RedisSettings>, inbox: Receiver<ControlCommand>
 struct Control {
     connector: Connector,
     events: Sender<ControlEvent>,
+    may_write: Gate,
     token: StopToken,
     stats: Arc<ControlStats>,
     session: Option<Session>,
@@ -341,6 +353,10 @@ impl Control {
         while self.session.is_some()
             && let Some(write) = self.backlog.next_write(Instant::now())
         {
+            if !(self.may_write)() {
+                self.write_at = Instant::now() + GATE_AGAIN_AFTER;
+                break;
+            }
             match self.ask(write.name, &write.command) {
                 Ok(_) => self.backlog.written(&write),
                 Err(Failure::Refused(code, error)) => {

@@ -1,5 +1,6 @@
 //! The control thread against real servers: questions, stored words, restarts, refusals.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 
 use crossbeam_channel::bounded;
@@ -23,11 +24,15 @@ struct Rig {
 
 impl Rig {
     fn new(settings: RedisSettings) -> Rig {
+        Rig::guarded(settings, Box::new(|| true))
+    }
+
+    fn guarded(settings: RedisSettings, may_write: Gate) -> Rig {
         let (exits, _) = bounded(4);
         let ((inbox, commands), (tell, events)) = (bounded(1024), bounded(1));
         let (stop, stats) = (Stop::new().unwrap(), Arc::new(ControlStats::default()));
         let (token, own_stats) = (stop.token(), Arc::clone(&stats));
-        let body = move || run_control(Arc::new(settings), commands, tell, token, own_stats);
+        let body = move || run_control(Arc::new(settings), commands, tell, may_write, token, own_stats);
         let task = Threads::new(exits).spawn("control", body).unwrap();
         Rig { stop, task: Some(task), inbox, events, stats }
     }
@@ -119,6 +124,32 @@ fn a_burst_of_logs_is_published_in_order() {
     assert_eq!(rig.load(), Ok(hash(&[("after", "0")])));
     assert_eq!(rig.stats.dropped.get(), 0);
     rig.end_within(Duration::from_millis(700));
+}
+
+#[test]
+fn keys_wait_while_they_may_not_be_written_and_questions_do_not() {
+    let server = RedisServer::start();
+    let allowed = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&allowed);
+    let mut rig = Rig::guarded(tcp(&server), Box::new(move || asked.load(Ordering::Relaxed)));
+    rig.event();
+    rig.store(&[("a", 1), ("b", 1)], &[]);
+    rig.store(&[("a", 2)], &["b"]);
+    rig.send(ControlCommand::SetLease { key: "broker:status".to_owned(), value: b"{}".to_vec(), ttl: Duration::from_secs(60) });
+    assert_eq!(rig.load(), Ok(HashMap::new()));
+    assert_eq!(query::<i64>(&server, &["EXISTS", "broker:status"]), 0);
+    allowed.store(true, Ordering::Relaxed);
+    let deadline = Instant::now() + LONG;
+    while rig.stats.waiting.get() > 0 {
+        assert!(Instant::now() < deadline, "never written");
+        std::thread::yield_now();
+    }
+    assert_eq!(rig.load(), Ok(hash(&[("a", "2")])));
+    assert_eq!(query::<i64>(&server, &["EXISTS", "broker:status"]), 1);
+    allowed.store(false, Ordering::Relaxed);
+    rig.store(&[("a", 3)], &[]);
+    rig.end_within(Duration::from_millis(700));
+    assert_eq!(query::<String>(&server, &["HGET", KEY, "a"]), "2");
 }
 
 #[test]

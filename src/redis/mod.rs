@@ -35,7 +35,7 @@ pub use entries::{Burial, Done, Entry, EntryId, EntryStats, Gate, StreamPlace, r
 pub use error::{Pace, RedisError};
 pub use lease::{Holder, LeasePlace, LeaseState, run_lease};
 pub use link::{Connector, LOGIN_WITHIN, Link, ServerInfo};
-pub use outlet::{Outlet, OutletStats, Pumped};
+pub use outlet::{Guard, Outlet, OutletStats, Pumped};
 pub use pace::{Hush, held_back};
 pub use subscriber::{Inbound, MAX_PAYLOAD, SubscriberStats, run_subscriber};
 

@@ -41,3 +41,5 @@ mod redis_faults;
 mod registrations;
 /// The real program is asked to stop in every state that it can be blocked in.
 mod shutdown;
+/// Two brokers on one Redis and one exchange.
+mod two_brokers;

@@ -204,10 +204,14 @@ fn a_broker_that_loses_its_lease_ends_with_75_and_says_who_has_it() {
     let program = stage.run();
     let thief = r#"{"journal":"ffff","host":"elsewhere","pid":4711,"since_ms":1795185000000,"token":99}"#;
     redis::cmd("SET").arg("broker:leader").arg(thief).arg("PX").arg(60_000).exec(&mut redis).unwrap();
+    wait_until("it has noticed", || program.errors().contains("has taken this Redis over"));
+    // From here on this is the other one's.
+    redis::cmd("SET").arg("broker:status").arg("{}").exec(&mut redis).unwrap();
     let ended = program.end();
     assert_eq!(ended.code, ANOTHER_BROKER, "{}", ended.errors);
     assert!(ended.errors.contains("process 4711 on elsewhere"), "{}", ended.errors);
     assert_eq!(leader(&mut redis).unwrap()["pid"], 4711, "what is another's is left alone");
+    assert_eq!(redis::cmd("GET").arg("broker:status").query::<String>(&mut redis).unwrap(), "{}");
 }
 
 #[test]

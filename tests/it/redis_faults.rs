@@ -27,6 +27,20 @@ fn register(rig: &Rig, symbol: &str) {
     assert!(rig.exchange.wait_for(|all| all.iter().any(|c| c.symbols.iter().any(|s| s == symbol)), PATIENCE));
 }
 
+#[test]
+fn a_redis_that_takes_no_writes_at_the_start_passes_prices_on_all_the_same() {
+    let symbols = |config: &mut Config| config.symbols = vec!["AAPL".parse().unwrap()];
+    let rig = Rig::begin(RigOptions { config: Box::new(symbols), redis: RedisOptions::default().with("maxmemory", "1"), ..RigOptions::default() });
+    assert!(rig.exchange.wait_for(|all| all.iter().any(|c| c.is_open() && c.symbols.contains(&"AAPL".to_owned())), PATIENCE));
+    let mut bot = Bot::listening(&rig.redis.url(), &["TICKER_UPDATES_AAPL"]);
+    rig.exchange.trade("AAPL", "150.00", 1);
+    bot.until("the price", |message| message.text.contains(r#""price":150.00,"#));
+    assert_eq!(rig.status()["redis"]["lease"], false);
+    redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("0").exec(&mut rig.redis_client()).unwrap();
+    rig.wait_ready();
+    assert_eq!(rig.metric("broker_stream_connects_total"), 2.0, "one for market data, one for orders");
+}
+
 /// A raw subscriber that tries until the server answers PING and counts from there; ready before any client library is.
 struct EarlyBot {
     socket: TcpStream,
@@ -126,6 +140,13 @@ fn registrations(rig: &Rig) -> std::collections::BTreeMap<String, String> {
     redis::cmd("HGETALL").arg(REGISTRATIONS).query(&mut rig.redis_client()).unwrap()
 }
 
+/// The order stream is up, and nobody has asked for the one connection for market data.
+fn only_orders_are_heard(rig: &Rig) {
+    let stream = |name: &str| rig.broker.boards().into_iter().find(|board| &*board.name == name);
+    wait_until("the order stream is up", || stream("ord-sim").is_some_and(|board| board.state().is_live()));
+    assert_eq!(stream("alp-data").unwrap().stats.attempts.get(), 0);
+}
+
 #[test]
 fn without_redis_at_the_start_the_service_stays_up_and_serves_once_it_appears() {
     let mut rig = Rig::begin(RigOptions {
@@ -136,13 +157,16 @@ fn without_redis_at_the_start_the_service_stays_up_and_serves_once_it_appears() 
     rig.stop_broker().0.unwrap();
     rig.redis.kill();
     rig.start_broker(|config| config.symbols = vec!["AAPL".parse().unwrap()]);
-    assert!(rig.exchange.wait_for(|all| all.iter().any(|c| c.is_open() && c.symbols.contains(&"AAPL".to_owned())), PATIENCE));
+    only_orders_are_heard(&rig);
     wait_until("the status says what is missing", || {
         let status = rig.status();
-        status["state"] == "degraded" && status["redis"]["prices"] == false && status["redis"]["control"] == false
+        let missing = status["health"]["reasons"].to_string().contains("is not ours: prices, commands and order updates wait");
+        missing && status["state"] == "degraded" && status["redis"]["prices"] == false && status["redis"]["control"] == false
     });
-    rig.exchange.trade("AAPL", "150.00", 1);
     rig.redis.restart();
+    let back = Instant::now();
+    assert!(rig.exchange.wait_for(|all| all.iter().any(|c| c.is_open() && c.symbols.contains(&"AAPL".to_owned())), PATIENCE));
+    assert!(back.elapsed() < Duration::from_secs(3), "the data stream came {:?} after Redis", back.elapsed());
     let mut bot = Bot::listening(&rig.redis.url(), &["TICKER_UPDATES_AAPL"]);
     rig.wait_ready();
     rig.exchange.trade("AAPL", "151.00", 1);
@@ -193,9 +217,10 @@ fn clients(client: &mut redis::Connection) -> Vec<(String, String)> {
 fn a_replica_is_refused_and_a_master_demoted_under_us_is_left() {
     let master = RedisServer::start();
     let mut rig = Rig::begin(RigOptions { redis: RedisOptions::default().replica_of(master.port()), ..RigOptions::default() });
-    wait_until("the streams are up", || rig.broker.boards().len() == 2 && rig.broker.boards().iter().all(|board| board.state().is_live()));
+    only_orders_are_heard(&rig);
     // An accepted connection would be up well within this time.
     std::thread::sleep(Duration::from_millis(700));
+    only_orders_are_heard(&rig);
     assert_eq!(rig.metric("broker_redis_up"), 0.0, "a replica takes PUBLISH without a word, and nobody hears it");
     assert_eq!(rig.status()["state"], "degraded");
     let mut replica = rig.redis_client();
@@ -235,12 +260,12 @@ fn a_redis_that_hangs_and_goes_on_loses_no_order_update_and_no_registration() {
 }
 
 #[test]
-fn a_port_that_accepts_and_says_nothing_is_no_redis_and_the_streams_go_on() {
+fn a_port_that_accepts_and_says_nothing_is_no_redis_and_orders_are_heard_all_the_same() {
     let mute = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = mute.local_addr().unwrap().port();
     let place = Box::new(move |config: &mut Config| config.redis.place = RedisPlace::Tcp { host: "127.0.0.1".to_owned(), port });
     let mut rig = Rig::begin(RigOptions { config: place, ..RigOptions::default() });
-    wait_until("the streams are up", || rig.broker.boards().len() == 2 && rig.broker.boards().iter().all(|board| board.state().is_live()));
+    only_orders_are_heard(&rig);
     assert_eq!(rig.metric("broker_redis_up"), 0.0);
     let (ended, took) = rig.stop_broker();
     ended.unwrap();

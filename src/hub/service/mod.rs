@@ -4,6 +4,7 @@
 //! wanted set.
 
 mod order_side;
+mod standing;
 mod supervisor;
 
 use std::collections::{BTreeMap, HashMap};
@@ -181,6 +182,8 @@ pub struct AlpacaBroker {
     order_room: OrderRoom,
     /// Under which the durable fields were written.
     lease_token: u64,
+    /// Whether bots were to be served when we looked last.
+    serving: bool,
     /// There while the service runs.
     order_side: Option<OrderSide>,
     /// Of every account's order stream, whether it could begin or not.
@@ -230,23 +233,24 @@ impl AlpacaBroker {
         let (settings, token, stats) = (Arc::clone(&redis), early.token(), Arc::clone(&subscriber));
         let subscriber_task = threads.spawn("redis-sub", move || run_subscriber(settings, channels, inbox, token, stats))?;
 
+        let order_room = OrderRoom::open(&config, &redis, &threads, &heartbeats, &hint, started)?;
+
         let (control, control_inbox) = bounded(CONTROL);
         let (control_event, control_events) = bounded(16);
         let control_stats = Arc::new(ControlStats::default());
-        let (settings, token, stats) = (Arc::clone(&redis), late.token(), Arc::clone(&control_stats));
-        let control_task = threads.spawn("redis-control", move || run_control(settings, control_inbox, control_event, token, stats))?;
+        let (settings, token, stats, may_write) = (Arc::clone(&redis), late.token(), Arc::clone(&control_stats), order_room.may_serve());
+        let may_write = Box::new(move || may_write(Instant::now()));
+        let control_task = threads.spawn("redis-control", move || run_control(settings, control_inbox, control_event, may_write, token, stats))?;
 
         let (price_entry, lane) = price_lane();
         let (price_control, price_orders) = bounded(PRICE_CONTROL);
         let (prices, price_outlet) = (Arc::new(PriceStats::default()), Arc::new(OutletStats::default()));
         let book = PriceBook::new(started, config.sim.is_some());
-        let outlet = Outlet::new("prices", Arc::clone(&redis), threads.clone(), late.token(), Arc::clone(&price_outlet));
+        let outlet = Outlet::new("prices", Arc::clone(&redis), threads.clone(), late.token(), Arc::clone(&price_outlet)).guarded(order_room.may_serve());
         let bus = EventBus::new();
         let tap = MarketTap::new(bus.clone());
         let handler = PriceHandler::new(lane, price_orders, book, tap, outlet, Arc::clone(&prices), heartbeats.register("handle-prices"));
         let price_task = threads.spawn("handle-prices", move || handler.run())?;
-
-        let order_room = OrderRoom::open(&config, &redis, &threads, &heartbeats, &hint, started)?;
 
         let registrar_stats = Arc::new(RegistrarStats::default());
         let showcase = Arc::new(Showcase {
@@ -310,6 +314,7 @@ impl AlpacaBroker {
             bus,
             order_room,
             lease_token: 0,
+            serving: false,
             order_side: None,
             order_boards: Vec::new(),
             learned: None,
@@ -363,6 +368,7 @@ impl AlpacaBroker {
         self.due.clear();
         self.running.store(true, Ordering::Release);
         self.go(ServiceState::Running);
+        self.look_at_lease()?;
         self.reporter.write_endpoint(self.handle.http_address());
         self.notifier.ready("streams starting");
         Ok(())

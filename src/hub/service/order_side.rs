@@ -94,19 +94,6 @@ impl AlpacaBroker {
         Ok(())
     }
 
-    /// Another broker serves this Redis: then we must not.
-    pub(super) fn look_for_others(&self) -> Result<(), HubError> {
-        self.order_room.another_broker().map_or(Ok(()), Err)
-    }
-
-    /// A lease under another token says that Redis has lost the one before, and more with it.
-    pub(super) fn look_at_lease(&mut self) {
-        let token = self.order_room.lease.token();
-        if std::mem::replace(&mut self.lease_token, token) != token && self.loaded {
-            self.store_everything();
-        }
-    }
-
     /// Somebody trades this symbol: its prices go to the desk as well.
     pub(super) fn hold_for_desk(&mut self, instrument: Instrument) {
         let mut out = Consequences::default();

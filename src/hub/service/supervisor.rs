@@ -36,7 +36,7 @@ impl AlpacaBroker {
     /// The supervisor's loop: one `select!`, then whatever has become due.
     pub(super) fn serve(&mut self) -> Result<(), HubError> {
         let seconds = tick(SECOND);
-        let (nothing_loading, nothing_counted, nothing_wished, nobody) = (never(), never(), never(), never());
+        let (nothing_loading, nothing_counted, nothing_wished, nobody, nobody_speaks) = (never(), never(), never(), never(), never());
         loop {
             self.heartbeat.beat();
             let loading = self.loading.clone();
@@ -47,11 +47,11 @@ impl AlpacaBroker {
             select! {
                 recv(self.stop_requests) -> _ => return Ok(()),
                 recv(self.exits) -> exit => if let Ok(exit) = exit { self.thread_exited(&exit)? },
-                recv(self.inbound) -> inbound => if let Ok(inbound) = inbound { self.hear(inbound) },
+                recv(if self.may_serve() { &self.inbound } else { &nobody_speaks }) -> inbound => if let Ok(inbound) = inbound { self.hear(inbound) },
                 recv(self.control_events) -> event => if let Ok(event) = event { self.control_event(event) },
                 recv(self.hints) -> _ => {
                     self.look_for_others()?;
-                    self.look_at_lease();
+                    self.look_at_lease()?;
                     self.look_at_streams();
                 }
                 recv(loading.as_ref().unwrap_or(&nothing_loading)) -> fields => self.registrations_loaded(fields.ok()),
@@ -160,7 +160,7 @@ impl AlpacaBroker {
                 if self.loaded {
                     // Redis may have lost them; written twice they are the same.
                     self.store_everything();
-                } else {
+                } else if self.may_serve() {
                     self.load_registrations();
                 }
             }
@@ -169,7 +169,7 @@ impl AlpacaBroker {
         self.report();
     }
 
-    fn load_registrations(&mut self) {
+    pub(super) fn load_registrations(&mut self) {
         if self.loading.is_none() {
             let (reply, answer) = bounded(1);
             self.ask_control(ControlCommand::Load { key: REGISTRATIONS, reply });
@@ -264,7 +264,7 @@ impl AlpacaBroker {
         self.ask_about_listeners();
         self.look_at_kill_switch();
         self.look_for_others()?;
-        self.look_at_lease();
+        self.look_at_lease()?;
         if let Some(side) = self.order_side.as_ref().filter(|_| Instant::now() >= self.keep_prices_at) {
             self.keep_prices_at = Instant::now() + KEEP_PRICES_EVERY;
             side.keep_prices();
@@ -285,6 +285,9 @@ impl AlpacaBroker {
         let health = self.reporter.report(self.state, self.registrar.registry());
         if matches!(self.state, ServiceState::Running | ServiceState::Degraded) && health.state != self.state {
             self.go(health.state);
+        }
+        if !self.may_serve() {
+            return;
         }
         let commands = self.reporter.commands();
         for command in commands {

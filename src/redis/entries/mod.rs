@@ -66,7 +66,7 @@ pub struct StreamPlace {
     pub dead: &'static str,
 }
 
-/// Whether entries may be read now; looked at before each read.
+/// Whether something may be done now, such as reading entries; asked before each time.
 pub type Gate = Box<dyn Fn() -> bool + Send>;
 
 #[derive(Debug, Default)]

@@ -53,7 +53,7 @@ pub fn run_lease(settings: Arc<RedisSettings>, place: LeasePlace, holder: Holder
 fn run(settings: Arc<RedisSettings>, place: LeasePlace, holder: Holder, terms: Terms, token: StopToken, state: Arc<LeaseState>) {
     let connector = Connector::new(settings, "lease");
     let (mut pacer, mut hush) = (Pacer::new(fastrand::u64(..)), Hush::default());
-    let mut lease = Lease { place, terms, claim: Claim::new(holder, terms.watch_for), token, state };
+    let mut lease = Lease { place, terms, claim: Claim::new(holder, terms.watch_for), token, state, seen_free: false };
     while lease.token.is_running() {
         let opened = Instant::now();
         let Err(error) = Session::open(&connector, &lease.token).and_then(|mut session| lease.serve(&mut session)) else { return };
@@ -61,6 +61,7 @@ fn run(settings: Arc<RedisSettings>, place: LeasePlace, holder: Holder, terms: T
         if error == RedisError::Stopped {
             break;
         }
+        lease.state.set_nobodys(std::mem::take(&mut lease.seen_free) && matches!(error, RedisError::Refused { .. }));
         hush.warn("lease", &error, Instant::now());
         let mut delay = pacer.lost(&error, opened.elapsed()).max(AT_LEAST);
         if lease.state.is_held() {
@@ -80,6 +81,8 @@ struct Lease {
     claim: Claim,
     token: StopToken,
     state: Arc<LeaseState>,
+    /// We have looked, nobody else has it, and we are about to write it.
+    seen_free: bool,
 }
 
 impl Lease {
@@ -87,10 +90,15 @@ impl Lease {
     fn serve(&mut self, session: &mut Session) -> Result<(), RedisError> {
         loop {
             let seen = self.look(session)?;
-            let next = match self.claim.decide(Instant::now(), seen) {
+            let action = self.claim.decide(Instant::now(), seen);
+            self.seen_free = matches!(action, Action::Take { .. } | Action::Renew { .. });
+            let next = match action {
                 Action::Take { above } => self.take(session, above)?,
                 Action::Renew { token } => self.renew(session, token)?,
-                Action::Watch => self.terms.look_every,
+                Action::Watch => {
+                    self.state.set_nobodys(false);
+                    self.terms.look_every
+                }
                 Action::Refuse(holder) => {
                     log::error!("another broker serves this Redis: {holder}");
                     self.state.refuse(holder);
@@ -102,6 +110,7 @@ impl Lease {
                     return Ok(());
                 }
             };
+            self.seen_free = false;
             self.look_at_the_clock();
             if self.token.wait(next) == Waited::Stopped {
                 return self.release(session);
@@ -111,7 +120,7 @@ impl Lease {
 
     fn look_at_the_clock(&self) {
         if self.state.tell() == Some(false) {
-            log::warn!("the lease of this Redis has run out: nothing is sent to a venue until it is ours again");
+            log::warn!("the lease of this Redis has run out: nothing is published or sent to a venue until it is ours again");
         }
     }
 

@@ -16,6 +16,8 @@ pub struct LeaseState {
     /// Held until so many nanoseconds after `base`; 0 when it is not.
     until: AtomicU64,
     token: AtomicU64,
+    /// Nobody had it when we looked last, and Redis refused to let us write it, as it would anybody.
+    nobodys: AtomicBool,
     /// What the last change told others.
     told_held: AtomicBool,
     another: OnceLock<Holder>,
@@ -30,6 +32,7 @@ impl LeaseState {
             base: Instant::now(),
             until: AtomicU64::new(0),
             token: AtomicU64::new(0),
+            nobodys: AtomicBool::new(false),
             told_held: AtomicBool::new(false),
             another: OnceLock::new(),
             waiting: Mutex::default(),
@@ -39,7 +42,17 @@ impl LeaseState {
 
     /// False as soon as another broker may hold it, by our own clock: whether Redis answers makes no difference.
     pub fn is_held(&self) -> bool {
-        self.until.load(Ordering::Acquire) > self.at(Instant::now())
+        self.is_held_at(Instant::now())
+    }
+
+    fn is_held_at(&self, now: Instant) -> bool {
+        self.until.load(Ordering::Acquire) > self.at(now)
+    }
+
+    /// Whether bots may be served what another broker can give them as well, such as prices: held, or nobody's because Redis
+    /// takes no writes. That is too little to send an order on, and no reason to leave bots without prices.
+    pub fn may_serve(&self, now: Instant) -> bool {
+        self.is_held_at(now) || self.nobodys.load(Ordering::Acquire)
     }
 
     /// Greater than that of every holder before us; 0 before the lease was ever ours.
@@ -76,6 +89,7 @@ impl LeaseState {
     pub(super) fn hold(&self, until: Instant, token: u64) {
         let renewed = self.token.swap(token, Ordering::AcqRel) == token;
         self.until.store(self.at(until), Ordering::Release);
+        self.nobodys.store(false, Ordering::Release);
         if self.tell().is_none() && !renewed {
             self.wake();
         }
@@ -83,11 +97,20 @@ impl LeaseState {
 
     pub(super) fn give_up(&self) {
         self.until.store(0, Ordering::Release);
+        self.nobodys.store(false, Ordering::Release);
         self.tell();
+    }
+
+    /// Whether it is nobody's, as far as Redis has just told.
+    pub(super) fn set_nobodys(&self, nobodys: bool) {
+        if self.nobodys.swap(nobodys, Ordering::AcqRel) != nobodys {
+            self.wake();
+        }
     }
 
     pub(super) fn refuse(&self, holder: Holder) {
         self.until.store(0, Ordering::Release);
+        self.nobodys.store(false, Ordering::Release);
         let _ = self.another.set(holder);
         self.told_held.store(false, Ordering::Release);
         self.wake();

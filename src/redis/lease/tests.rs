@@ -170,6 +170,24 @@ fn a_redis_that_hangs_beyond_the_end_gives_a_new_token() {
 }
 
 #[test]
+fn while_redis_takes_no_writes_it_is_nobodys_unless_somebody_has_it() {
+    let mut server = RedisServer::start();
+    Broker::freeze(&server, "b", 1, Duration::from_millis(700));
+    let _: () = query(&server, &["CONFIG", "SET", "maxmemory", "1"]);
+    let broker = start(&server, "a", 2);
+    let began = Instant::now();
+    broker.until("it is nobody's", |state| state.may_serve(Instant::now()));
+    assert!(began.elapsed() > Duration::from_millis(500), "while another had it: {:?}", began.elapsed());
+    assert_eq!((broker.state.is_held(), broker.state.token()), (false, 0));
+    let _: () = query(&server, &["CONFIG", "SET", "maxmemory", "0"]);
+    assert!(broker.is_granted());
+    server.kill();
+    broker.until("it has run out", |state| !state.is_held());
+    assert!(!broker.state.may_serve(Instant::now()), "who can tell while Redis is away?");
+    broker.end();
+}
+
+#[test]
 fn nobody_waits_beyond_the_stop() {
     let mut server = RedisServer::start();
     server.kill();

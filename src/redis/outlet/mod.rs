@@ -52,7 +52,7 @@ pub struct OutletStats {
 /// What a pump found.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub struct Pumped {
-    /// A new connection just came up; nothing is sent or owed on it.
+    /// A new connection just came up, on which nothing is sent or owed; or the one there is may be used now.
     pub connected: bool,
     /// The connection just broke; whatever was not answered until now may or may not have been done.
     pub lost: Option<RedisError>,
@@ -63,10 +63,15 @@ pub struct Pumped {
     pub errors: u64,
 }
 
+/// Says whether anything may be sent at that moment.
+pub type Guard = Box<dyn Fn(Instant) -> bool + Send>;
+
 /// The connection of one handler.
-#[derive(Debug)]
 pub struct Outlet {
     role: &'static str,
+    guard: Guard,
+    /// What that said when it was asked last.
+    open: bool,
     dialling: Dialling,
     token: StopToken,
     stats: Arc<OutletStats>,
@@ -85,6 +90,8 @@ impl Outlet {
         let connector = Arc::new(Connector::new(settings, role));
         Outlet {
             role,
+            guard: Box::new(|_| true),
+            open: true,
             dialling: Dialling::new(role, connector, threads, token.clone()),
             token,
             stats,
@@ -97,18 +104,31 @@ impl Outlet {
         }
     }
 
+    /// The same, with somebody who says whether it may send. While it may not, it keeps its connection and is as good as down;
+    /// when it may again, that is as good as a new connection.
+    #[must_use]
+    pub fn guarded(self, guard: Guard) -> Outlet {
+        Outlet { guard, open: false, ..self }
+    }
+
+    /// Asks whether it may send; what is queued already goes out all the same.
+    pub fn ask_guard(&mut self, now: Instant) {
+        // A word of consent counts from the next pump on, which tells of it.
+        self.open &= (self.guard)(now);
+    }
+
     /// Something for [`Outlet::pump`] has come from the dialling thread: for `select!`. Taking the message changes nothing.
     pub fn link_ready(&self) -> &Receiver<()> {
         self.dialling.ready()
     }
 
     pub fn is_up(&self) -> bool {
-        self.up.is_some()
+        self.open && self.up.is_some()
     }
 
     /// Up, and as of the last pump not so far behind that more should be queued.
     pub fn has_room(&self) -> bool {
-        self.up.as_ref().is_some_and(|up| up.keeps_up(self.last_pump)) && self.unsent() < MAX_UNSENT
+        self.open && self.up.as_ref().is_some_and(|up| up.keeps_up(self.last_pump)) && self.unsent() < MAX_UNSENT
     }
 
     /// Redis answers within a few milliseconds, as of the last pump.
@@ -151,9 +171,11 @@ impl Outlet {
     pub fn pump(&mut self, now: Instant) -> Pumped {
         self.last_pump = now;
         let mut pumped = Pumped::default();
+        let was_open = std::mem::replace(&mut self.open, (self.guard)(now));
         if self.up.is_none() {
             self.take_link(now, &mut pumped);
         }
+        pumped.connected = self.is_up() && (pumped.connected || !was_open);
         if self.up.is_some() {
             let turned = match self.dialling.take(now) {
                 Ok(Err(moved)) => Err(moved),
@@ -274,6 +296,12 @@ impl Outlet {
             _ => {}
         }
         Ok(())
+    }
+}
+
+impl std::fmt::Debug for Outlet {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Outlet").field("role", &self.role).field("open", &self.open).field("up", &self.up).finish_non_exhaustive()
     }
 }
 

@@ -1,5 +1,6 @@
 //! The outlet against real servers that die, hang, come back and refuse.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
@@ -21,9 +22,13 @@ struct Rig {
 
 impl Rig {
     fn new(settings: RedisSettings) -> Rig {
+        Rig::guarded(settings, Box::new(|_| true))
+    }
+
+    fn guarded(settings: RedisSettings, guard: Guard) -> Rig {
         let (exits, _) = crossbeam_channel::bounded(16);
         let (stop, stats) = (Stop::new().unwrap(), Arc::new(OutletStats::default()));
-        let outlet = Outlet::new("test", Arc::new(settings), Threads::new(exits), stop.token(), Arc::clone(&stats));
+        let outlet = Outlet::new("test", Arc::new(settings), Threads::new(exits), stop.token(), Arc::clone(&stats)).guarded(guard);
         Rig { outlet, stats, stop, slowest_pump: Duration::ZERO, total: Pumped::default() }
     }
 
@@ -340,4 +345,31 @@ fn a_nudge_ends_the_wait_on_a_live_connection() {
     let mut rig = Rig::up(tcp(&server));
     rig.stop.nudge();
     assert!(rig.outlet.wait(Instant::now() + LONG, Interest::Read).unwrap().woken);
+}
+
+#[test]
+fn while_it_may_not_send_it_is_as_good_as_down_and_afterwards_as_good_as_new() {
+    let server = RedisServer::start();
+    let heard = listen(&server, "guarded");
+    let allowed = Arc::new(AtomicBool::new(false));
+    let asked = Arc::clone(&allowed);
+    let mut rig = Rig::guarded(tcp(&server), Box::new(move |_| asked.load(Ordering::Relaxed)));
+    assert!(rig.until(LONG, |rig, pumped| {
+        assert!(!pumped.connected && !rig.outlet.is_up() && !rig.outlet.has_room());
+        rig.stats.up.get() == 1
+    }));
+    for word in ["first", "second"] {
+        allowed.store(true, Ordering::Relaxed);
+        rig.outlet.ask_guard(Instant::now());
+        assert!(!rig.outlet.is_up(), "before anybody was told");
+        assert!(rig.pump().connected);
+        rig.publish("guarded", word);
+        assert!(rig.until(LONG, |rig, _| rig.outlet.unanswered() == 0));
+        assert_eq!(heard.recv_timeout(LONG).unwrap(), word);
+        allowed.store(false, Ordering::Relaxed);
+        rig.outlet.ask_guard(Instant::now());
+        assert!(!rig.outlet.is_up() && !rig.outlet.has_room());
+    }
+    assert!(!rig.until(Duration::from_millis(1500), |_, pumped| pumped.connected || pumped.lost.is_some()));
+    assert_eq!((rig.stats.connects.get(), rig.stats.up.get()), (1, 1), "the connection is kept, and its role is asked");
 }
