@@ -30,7 +30,10 @@ fn register(rig: &Rig, symbol: &str) {
 #[test]
 fn a_redis_that_takes_no_writes_at_the_start_passes_prices_on_all_the_same() {
     let symbols = |config: &mut Config| config.symbols = vec!["AAPL".parse().unwrap()];
-    let rig = Rig::begin(RigOptions { config: Box::new(symbols), redis: RedisOptions::default().with("maxmemory", "1"), ..RigOptions::default() });
+    let mut rig = Rig::start();
+    rig.stop_broker().0.unwrap();
+    redis::cmd("CONFIG").arg("SET").arg("maxmemory").arg("1").exec(&mut rig.redis_client()).unwrap();
+    rig.start_broker(symbols);
     assert!(rig.exchange.wait_for(|all| all.iter().any(|c| c.is_open() && c.symbols.contains(&"AAPL".to_owned())), PATIENCE));
     let mut bot = Bot::listening(&rig.redis.url(), &["TICKER_UPDATES_AAPL"]);
     rig.exchange.trade("AAPL", "150.00", 1);
