@@ -1,5 +1,5 @@
 use std::path::Path;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use alpaca_broker::sim::{ConnectionRecord, LoadSpec, Sim, SimConfig, SimControl};
 
@@ -136,4 +136,31 @@ fn a_second_broker_that_waits_serves_all_that_was_asked_for_once_the_first_has_d
     let epochs: std::collections::BTreeSet<i64> = answers.filter_map(|message| message.body["epoch"].as_i64()).collect();
     assert_eq!(epochs.len(), 2, "{:?}", bot.heard);
     wait_until("the status says who serves now", || stage.status_pid() == u64::from(second.pid()));
+}
+
+#[test]
+fn prices_end_with_the_lease_and_not_only_with_the_news_of_who_has_it() {
+    let stage = Stage::set();
+    let mut first = stage.serving();
+    let pages = first.pages();
+    let mut bot = Bot::listening(&stage.redis.url(), &["TICKER_UPDATES_AAPL"]);
+    stage.exchange.trade("AAPL", "100.00", 1);
+    bot.until("a price", |_| true);
+    let mut other = stage.client();
+    stage.redis.stop();
+    wait_until("the lease has run out", || first.metric(&pages, "broker_lease_held") == 0.0);
+    let events = || first.metric(&pages, "broker_stream_events_total");
+    let before = events();
+    stage.exchange.trade("AAPL", "101.00", 1);
+    wait_until("the first has the next price", || events() > before);
+    // Redis finds this when it wakes, before anybody can log in.
+    let holder = r#"{"journal":"ffff","host":"elsewhere","pid":4711,"since_ms":1795185000000,"token":99}"#;
+    let take = redis::cmd("SET").arg("broker:leader").arg(holder).arg("PX").arg(60_000).get_packed_command();
+    other.send_packed_command(&take).unwrap();
+    stage.redis.cont();
+    let (status, _) = first.end_within(PATIENCE).unwrap();
+    assert_eq!(status.code(), Some(75), "{}", first.log());
+    assert!(first.log().contains("process 4711 on elsewhere"), "{}", first.log());
+    bot.until_quiet(Duration::from_millis(500));
+    assert_eq!(bot.heard.len(), 1, "{:?}", bot.heard);
 }
