@@ -15,7 +15,7 @@ const WORDS: u64 = 200;
 /// Held until it is dropped or the process ends.
 #[derive(Debug)]
 pub struct FileLock {
-    _file: File,
+    file: File,
 }
 
 /// Why a lock was not taken.
@@ -48,7 +48,16 @@ impl FileLock {
         if let Err(error) = file.set_len(0).and_then(|()| writeln!(file, "process {} since {}", std::process::id(), wall_now())) {
             log::debug!("{}: who holds it is not written: {error}", path.display());
         }
-        Ok(FileLock { _file: file })
+        Ok(FileLock { file })
+    }
+}
+
+impl Drop for FileLock {
+    /// Closing alone would not do: a child that was forked a moment ago holds the lock with us until it runs its program.
+    fn drop(&mut self) {
+        if let Err(error) = self.file.unlock() {
+            log::debug!("a lock is given back when its file is closed: {error}");
+        }
     }
 }
 
