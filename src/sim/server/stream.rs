@@ -129,6 +129,8 @@ impl<'a> Stream<'a> {
         let mut more = stalled.is_none();
         for _ in 0..if more { READS_A_TURN } else { 0 } {
             match self.read(socket) {
+                // The answer to a ping goes out with the next read: after a signal there is none.
+                Flow::On if self.outbox.signalled().is_some() => break,
                 Flow::On => {}
                 Flow::Blocked => {
                     more = false;
