@@ -50,8 +50,9 @@ impl Desk {
 
     /// Compares what we know of an account with what its venue holds; `dry_run` keeps and tells nothing.
     pub(super) fn reconcile(&self, action: &str, seat: &Arc<Seat>, dry_run: bool) -> Answer {
-        let mut pass = Pass::new(Arc::clone(seat), Arc::clone(&self.ledger));
-        match pass.run(true, dry_run, (self.clock)(), Instant::now()) {
+        let now = (self.clock)();
+        let mut pass = Pass::new(Arc::clone(seat), Arc::clone(&self.ledger), now);
+        match pass.run(true, dry_run, now, Instant::now()) {
             Ok(findings) => Answer { reconcile: Some(view(&findings, dry_run)), ..Answer::new(action, Verdict::Accepted) },
             Err(PassError::Broker(error)) => Answer::failed(action, &error),
             Err(PassError::Journal(error)) => Answer { advice: Some("retry"), ..Answer::denied(action, error.to_string()) },

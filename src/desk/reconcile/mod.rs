@@ -47,7 +47,7 @@ impl Reconcilers {
     /// When the system refuses the thread.
     pub fn spawn_for(&self, seat: &Arc<Seat>) -> io::Result<Task<()>> {
         let name = format!("reconcile-{}", seat.account_name);
-        let pass = Pass::new(Arc::clone(seat), Arc::clone(&self.ledger)).beating(self.heartbeats.register(&name));
+        let pass = Pass::new(Arc::clone(seat), Arc::clone(&self.ledger), (self.clock)()).beating(self.heartbeats.register(&name));
         let reconciler = Reconciler { seat: Arc::clone(seat), pass, schedule: Schedule::default(), clock: self.clock };
         let token = self.token.clone();
         self.threads.spawn(&name, move || reconciler.run(&token))

@@ -187,10 +187,12 @@ pub struct Pass {
     replayed: Option<Timestamp>,
     /// Called with each question: a venue may take its time over every one of them.
     heartbeat: Option<Heartbeat>,
+    began: Timestamp,
 }
 
 impl Pass {
-    pub fn new(seat: Arc<Seat>, ledger: Arc<Ledger>) -> Pass {
+    /// `began`: before that nobody listened to the account, or need not have.
+    pub fn new(seat: Arc<Seat>, ledger: Arc<Ledger>, began: Timestamp) -> Pass {
         Pass {
             seat,
             ledger,
@@ -201,6 +203,7 @@ impl Pass {
             counted_once: false,
             replayed: None,
             heartbeat: None,
+            began,
         }
     }
 
@@ -237,7 +240,8 @@ impl Pass {
         let ledger = Arc::clone(&self.ledger);
         let (journal, account) = (ledger.journal(), &self.seat.of.account.clone());
         let compared = journal.compared(account)?;
-        // What happened before this journal began is kept, but nobody is told in a hurry.
+        // What happened before this journal began is kept, but nobody is told in a hurry: save of an order that went on while
+        // its stream was connected already, for what the stream tells of it is old news once we have found it.
         let first = compared.is_none();
         let since = compared.map_or_else(|| back(now, FIRST_WINDOW), |until| back(until.min(now), MARGIN));
         let mut findings = Findings::default();
@@ -487,7 +491,7 @@ impl Pass {
             .map(|order| {
                 let waited = self.unexplained.get(&order.id).is_some_and(|since| at.saturating_duration_since(*since) >= ACCOUNTED_WITHIN);
                 // What was not read to the end may still account for it.
-                let manner = Manner::quiet(first).estimating(!accounted || waited && fills.to_the_end);
+                let manner = Manner::quiet(first && order.times.updated < self.began).estimating(!accounted || waited && fills.to_the_end);
                 (order, fills.by_order.get(&order.id).map_or(&[][..], Vec::as_slice), manner)
             })
             .collect();

@@ -169,7 +169,7 @@ fn bench_with(fills: bool) -> Bench {
     let venue = Arc::new(venue_of("acc", fills));
     let folder = tempfile::tempdir().unwrap();
     let (ledger, seat) = (ledger_in(&folder), seat_at(&venue));
-    let pass = Pass::new(Arc::clone(&seat), Arc::clone(&ledger));
+    let pass = Pass::new(Arc::clone(&seat), Arc::clone(&ledger), at(NOW));
     Bench { venue, ledger, seat, pass, began: Instant::now(), _folder: folder }
 }
 
@@ -475,6 +475,17 @@ fn the_first_start_is_quiet_and_knows_what_is_open_for_months() {
     bench.asked();
     assert_eq!(bench.look(false, NOW + 20).repaired.len(), 1);
     assert_eq!(bench.asked().iter().filter(|what| *what == "fills").count(), 1);
+}
+
+#[test]
+fn an_order_that_is_filled_between_the_connection_and_the_first_look_is_told_at_once() {
+    let mut bench = bench();
+    bench.held().orders = vec![order("v1", OrderStatus::Filled, "10", NOW - 9, NOW - 8), order("v2", OrderStatus::Filled, "10", NOW + 1, NOW + 1)];
+    bench.held().fills = vec![fill("x-1", "v1", "10", NOW - 8), fill("x-2", "v2", "10", NOW + 1)];
+    bench.look(true, NOW + 2);
+    let rows = bench.ledger.journal().updates(&of().account, 0, 100).unwrap();
+    let told = |id: &str| rows.iter().filter(|row| row.entry.contains(&format!(r#""{id}""#))).map(|row| row.typed.is_some()).collect::<BTreeSet<_>>();
+    assert_eq!((told("v1"), told("v2")), (BTreeSet::from([false]), BTreeSet::from([true])));
 }
 
 #[test]
