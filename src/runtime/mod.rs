@@ -12,6 +12,10 @@ mod secret;
 mod stop;
 mod thread;
 
+#[cfg(test)]
+#[path = "../../tests/support/promise.rs"]
+pub(crate) mod promise;
+
 pub use backoff::Backoff;
 pub use clock::wall_now;
 pub use lifecycle::{ServiceState, StreamState};

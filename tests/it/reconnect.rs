@@ -7,6 +7,7 @@ use alpaca_broker::net::Endpoint;
 use alpaca_broker::sim::{ConnectionRecord, FaultAction, SimConfig, Stage, StageFault};
 
 use crate::support::bot::Bot;
+use crate::support::promise::{Late, kept, within};
 use crate::support::proxy::{Manner, Proxy};
 use crate::support::rig::{PATIENCE, Rig, RigOptions, wait_until};
 
@@ -83,24 +84,25 @@ fn is_data(record: &ConnectionRecord) -> bool {
 }
 
 /// Cuts the stream, lets the next attempt fail like this, and sees the one after it restore everything within `bound`.
-fn comes_back(stage: Stage, action: FaultAction, bound: Duration) {
+fn comes_back(stage: Stage, action: FaultAction, bound: Duration) -> Result<(), Late> {
     let mut scene = Scene::start();
     scene.arm(stage, action);
     let cut = Instant::now();
     scene.proxy.cut();
     scene.marked("true");
     scene.restored(3);
-    assert!(cut.elapsed() < bound, "{stage:?} {action:?}: {:?}", cut.elapsed());
+    let took = cut.elapsed();
     scene.tick();
     scene.proxy.assert_manners();
     assert_eq!(scene.rig.metric("broker_stream_attempts_total"), 4.0, "three of the data stream, one of the order stream");
     scene.bot.assert_contiguous();
+    within(bound, took)
 }
 
 fn all_at_once(cases: &[(Stage, FaultAction, Duration)]) {
     std::thread::scope(|scope| {
         for (stage, action, bound) in cases {
-            scope.spawn(|| comes_back(*stage, *action, *bound));
+            scope.spawn(|| kept(|| comes_back(*stage, *action, *bound)));
         }
     });
 }
@@ -120,16 +122,20 @@ fn an_exchange_that_falls_silent_at_any_stage_is_given_up_after_its_five_seconds
 
 #[test]
 fn a_dead_connection_that_nobody_closed_is_found_by_a_ping() {
-    let mut scene = Scene::start();
-    let dead = Instant::now();
-    scene.proxy.half_open();
-    scene.marked("true");
-    let found = dead.elapsed();
-    assert!((Duration::from_secs(14)..Duration::from_millis(17_000)).contains(&found), "{found:?}");
-    scene.restored(2);
-    scene.tick();
-    scene.proxy.assert_manners();
-    assert_eq!(scene.rig.metric("broker_stream_losses_total"), 1.0, "the order stream, as quiet, lives on by its pongs");
+    kept(|| {
+        let mut scene = Scene::start();
+        let dead = Instant::now();
+        scene.proxy.half_open();
+        scene.marked("true");
+        let found = dead.elapsed();
+        assert!(found >= Duration::from_secs(14), "{found:?}");
+        within(Duration::from_secs(17), found)?;
+        scene.restored(2);
+        scene.tick();
+        scene.proxy.assert_manners();
+        assert_eq!(scene.rig.metric("broker_stream_losses_total"), 1.0, "the order stream, as quiet, lives on by its pongs");
+        Ok(())
+    });
 }
 
 #[test]
@@ -160,22 +166,25 @@ fn frames_that_are_no_websocket_cost_the_connection_and_no_more() {
 
 #[test]
 fn a_refused_port_is_tried_again_until_it_opens() {
-    let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let mut far = 0;
-    let (give, take) = mpsc::channel();
-    let config = Box::new(move |config: &mut Config| {
-        give.send(std::mem::replace(&mut config.market_data.host.port, port)).unwrap();
+    kept(|| {
+        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let mut far = 0;
+        let (give, take) = mpsc::channel();
+        let config = Box::new(move |config: &mut Config| {
+            give.send(std::mem::replace(&mut config.market_data.host.port, port)).unwrap();
+        });
+        let rig = Rig::begin(RigOptions { config, ..RigOptions::default() });
+        far += take.recv().unwrap();
+        let attempts = || rig.broker.boards().first().map_or(0, |board| board.stats.attempts.get());
+        wait_until("three attempts were refused", || attempts() >= 3);
+        assert_eq!(rig.status()["state"], "degraded");
+        let opened = Instant::now();
+        let proxy = Proxy::on(port, SocketAddr::from(([127, 0, 0, 1], far)));
+        rig.wait_ready();
+        within(Duration::from_secs(3), opened.elapsed())?;
+        Scene::with(rig, proxy).proxy.assert_manners();
+        Ok(())
     });
-    let rig = Rig::begin(RigOptions { config, ..RigOptions::default() });
-    far += take.recv().unwrap();
-    let attempts = || rig.broker.boards().first().map_or(0, |board| board.stats.attempts.get());
-    wait_until("three attempts were refused", || attempts() >= 3);
-    assert_eq!(rig.status()["state"], "degraded");
-    let opened = Instant::now();
-    let proxy = Proxy::on(port, SocketAddr::from(([127, 0, 0, 1], far)));
-    rig.wait_ready();
-    assert!(opened.elapsed() < Duration::from_secs(3), "{:?}", opened.elapsed());
-    Scene::with(rig, proxy).proxy.assert_manners();
 }
 
 #[test]
@@ -193,15 +202,19 @@ fn a_proxy_that_closes_at_once_is_not_stormed() {
 
 #[test]
 fn too_many_requests_are_answered_by_waiting_as_long_as_the_exchange_says() {
-    let mut scene = Scene::start();
-    // The built-in exchange says "Retry-After: 1".
-    scene.arm(Stage::Upgrade, FaultAction::Refuse { status: 429 });
-    scene.proxy.cut();
-    scene.restored(3);
-    let visits = scene.proxy.visits();
-    let waited = visits[2].came - visits[1].came;
-    assert!((Duration::from_secs(1)..Duration::from_millis(2_500)).contains(&waited), "{waited:?}");
-    scene.tick();
+    kept(|| {
+        let mut scene = Scene::start();
+        // The built-in exchange says "Retry-After: 1".
+        scene.arm(Stage::Upgrade, FaultAction::Refuse { status: 429 });
+        scene.proxy.cut();
+        scene.restored(3);
+        let visits = scene.proxy.visits();
+        let waited = visits[2].came - visits[1].came;
+        assert!(waited >= Duration::from_secs(1), "{waited:?}");
+        within(Duration::from_millis(2_500), waited)?;
+        scene.tick();
+        Ok(())
+    });
 }
 
 #[test]
@@ -230,17 +243,21 @@ fn an_upgrade_refused_for_the_keys_is_not_tried_again() {
 
 #[test]
 fn a_connection_too_many_is_tried_again_patiently_and_alone() {
-    let mut scene = Scene::start();
-    scene.arm(Stage::Auth, FaultAction::Error { code: 406 });
-    scene.proxy.cut();
-    wait_until("the stream backs off", || scene.proxy.visits().len() == 2 && scene.data_state() == "backing_off");
-    assert!(scene.rig.exchange.wait_for(|all| !all.iter().any(|c| is_data(c) && c.is_open()), PATIENCE), "the refused connection is closed first");
-    scene.restored(3);
-    let visits = scene.proxy.visits();
-    let waited = visits[2].came - visits[1].came;
-    assert!((Duration::from_secs(5)..Duration::from_secs(10)).contains(&waited), "{waited:?}");
-    scene.tick();
-    scene.proxy.assert_manners();
+    kept(|| {
+        let mut scene = Scene::start();
+        scene.arm(Stage::Auth, FaultAction::Error { code: 406 });
+        scene.proxy.cut();
+        wait_until("the stream backs off", || scene.proxy.visits().len() == 2 && scene.data_state() == "backing_off");
+        assert!(scene.rig.exchange.wait_for(|all| !all.iter().any(|c| is_data(c) && c.is_open()), PATIENCE), "the refused connection is closed first");
+        scene.restored(3);
+        let visits = scene.proxy.visits();
+        let waited = visits[2].came - visits[1].came;
+        assert!(waited >= Duration::from_secs(5), "{waited:?}");
+        within(Duration::from_secs(10), waited)?;
+        scene.tick();
+        scene.proxy.assert_manners();
+        Ok(())
+    });
 }
 
 #[test]
@@ -269,33 +286,37 @@ fn order(id: &str) -> String {
 
 #[test]
 fn over_tls_with_a_private_authority_a_cut_and_a_mute_handshake_are_survived() {
-    let dir = tempfile::tempdir().unwrap();
-    let (chain, key, ca) = certificate(dir.path());
-    let (give, take) = mpsc::channel();
-    let config = Box::new(move |config: &mut Config| {
-        let here = config.market_data.host.clone();
-        let secure = |to: &Endpoint| Endpoint { secure: true, host: "localhost".to_owned(), ..to.clone() };
-        config.trusted_ca = Some(ca);
-        for account in &mut config.accounts {
-            (account.api, account.order_stream) = (secure(&account.api), secure(&account.order_stream));
-        }
-        let proxy = Proxy::to(SocketAddr::from(([127, 0, 0, 1], here.port)));
-        config.market_data.host = Endpoint { port: proxy.port(), ..secure(&here) };
-        give.send(proxy).unwrap();
+    kept(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let (chain, key, ca) = certificate(dir.path());
+        let (give, take) = mpsc::channel();
+        let config = Box::new(move |config: &mut Config| {
+            let here = config.market_data.host.clone();
+            let secure = |to: &Endpoint| Endpoint { secure: true, host: "localhost".to_owned(), ..to.clone() };
+            config.trusted_ca = Some(ca);
+            for account in &mut config.accounts {
+                (account.api, account.order_stream) = (secure(&account.api), secure(&account.order_stream));
+            }
+            let proxy = Proxy::to(SocketAddr::from(([127, 0, 0, 1], here.port)));
+            config.market_data.host = Endpoint { port: proxy.port(), ..secure(&here) };
+            give.send(proxy).unwrap();
+        });
+        let sim = SimConfig { tls: Some((chain, key)), ..SimConfig::default() };
+        let rig = Rig::with(RigOptions { sim, config, ..RigOptions::default() });
+        let mut scene = Scene::with(rig, take.recv().unwrap());
+        scene.proxy.set(Manner::Mute);
+        let cut = Instant::now();
+        scene.proxy.cut();
+        scene.marked("true");
+        wait_until("the handshake hangs", || scene.proxy.visits().len() == 2);
+        scene.proxy.set(Manner::Pass);
+        scene.restored(3);
+        assert!(cut.elapsed() >= Duration::from_secs(5), "{:?}", cut.elapsed());
+        within(Duration::from_secs(9), cut.elapsed())?;
+        scene.tick();
+        scene.proxy.assert_manners();
+        Ok(())
     });
-    let sim = SimConfig { tls: Some((chain, key)), ..SimConfig::default() };
-    let rig = Rig::with(RigOptions { sim, config, ..RigOptions::default() });
-    let mut scene = Scene::with(rig, take.recv().unwrap());
-    scene.proxy.set(Manner::Mute);
-    let cut = Instant::now();
-    scene.proxy.cut();
-    scene.marked("true");
-    wait_until("the handshake hangs", || scene.proxy.visits().len() == 2);
-    scene.proxy.set(Manner::Pass);
-    scene.restored(3);
-    assert!((Duration::from_secs(5)..Duration::from_secs(9)).contains(&cut.elapsed()), "{:?}", cut.elapsed());
-    scene.tick();
-    scene.proxy.assert_manners();
 }
 
 /// A server certificate for localhost, its key, and the authority that signed it.

@@ -6,6 +6,7 @@ pub mod bot;
 pub mod brokers;
 pub mod child;
 pub mod process;
+pub mod promise;
 pub mod proxy;
 pub mod redis_server;
 pub mod rig;

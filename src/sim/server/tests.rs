@@ -9,6 +9,7 @@ use tungstenite::{Error, Message, WebSocket};
 
 use super::*;
 use crate::net::{DialLimits, Dialer, Interest, Transport, client_config, wait_ready};
+use crate::runtime::promise::{kept, within};
 use crate::sim::SimKey;
 use crate::sim::codec::decode_msgpack;
 use crate::sim::session::Stage;
@@ -332,25 +333,28 @@ fn greeted_over_tls(port: u16, chain: &std::path::Path) {
 
 #[test]
 fn a_stop_is_quick_whatever_goes_on() {
-    let sim = start(|config| config.rate = 1_000.0);
-    let control = sim.control();
-    let _idle = TcpStream::connect(sim.address()).unwrap();
-    let mut half = TcpStream::connect(sim.address()).unwrap();
-    half.write_all(b"POST /v2/orders HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc").unwrap();
-    let mut streaming = Client::enter(&sim, "/v2/iex");
-    streaming.subscribe("quotes", &["*"]);
-    let _listening = Client::listen(&sim);
-    control.arm(StageFault { stage: Stage::Greeting, action: FaultAction::Mute, path_contains: None, times: 1 });
-    let _mute = Client::open(&sim, "/v2/sip");
-    let load = control.load(LoadSpec { symbols: vec!["AAPL".to_owned()], per_second: 10, per_frame: 1, total: 1_000 }).unwrap();
-    assert!(control.wait_for(|all| all.len() == 3, PATIENCE));
-    let begun = Instant::now();
-    let address = sim.address();
-    sim.stop();
-    assert!(begun.elapsed() < Duration::from_millis(500), "{:?}", begun.elapsed());
-    assert!(load.wait(PATIENCE).unwrap().sent < 1_000);
-    assert!(control.connections().iter().all(|c| !c.is_open()));
-    assert!(TcpStream::connect(address).is_err());
+    kept(|| {
+        let sim = start(|config| config.rate = 1_000.0);
+        let control = sim.control();
+        let _idle = TcpStream::connect(sim.address()).unwrap();
+        let mut half = TcpStream::connect(sim.address()).unwrap();
+        half.write_all(b"POST /v2/orders HTTP/1.1\r\nContent-Length: 10\r\n\r\nabc").unwrap();
+        let mut streaming = Client::enter(&sim, "/v2/iex");
+        streaming.subscribe("quotes", &["*"]);
+        let _listening = Client::listen(&sim);
+        control.arm(StageFault { stage: Stage::Greeting, action: FaultAction::Mute, path_contains: None, times: 1 });
+        let _mute = Client::open(&sim, "/v2/sip");
+        let load = control.load(LoadSpec { symbols: vec!["AAPL".to_owned()], per_second: 10, per_frame: 1, total: 1_000 }).unwrap();
+        assert!(control.wait_for(|all| all.len() == 3, PATIENCE));
+        let begun = Instant::now();
+        let address = sim.address();
+        sim.stop();
+        within(Duration::from_millis(500), begun.elapsed())?;
+        assert!(load.wait(PATIENCE).unwrap().sent < 1_000);
+        assert!(control.connections().iter().all(|c| !c.is_open()));
+        assert!(TcpStream::connect(address).is_err());
+        Ok(())
+    });
 }
 
 #[test]
