@@ -6,6 +6,7 @@ use std::net::TcpListener;
 use super::*;
 use crate::redis::fixtures::{behind, certificates, query, sentinel, settings, tcp};
 use crate::redis::test_server::{RedisOptions, RedisServer};
+use crate::runtime::promise::{kept, within};
 use crate::runtime::{Secret, Stop, StopKind};
 
 fn at(port: u16) -> RedisPlace {
@@ -79,9 +80,15 @@ fn a_server_that_is_still_loading_is_asked_again_later() {
     let _: () = query(&server, &[&["MSET"], &pairs.iter().map(String::as_str).collect::<Vec<_>>()[..]].concat());
     let _: () = query(&server, &["SAVE"]);
     server.restart();
-    let error = connect(tcp(&server)).unwrap_err();
+    // On a busy machine a server that loads may answer too late as well.
+    let error = loop {
+        match connect(tcp(&server)).unwrap_err() {
+            RedisError::Silent { .. } => {}
+            error => break error,
+        }
+    };
     assert!(matches!(error, RedisError::Loading { .. }), "{error}");
-    let deadline = Instant::now() + Duration::from_secs(10);
+    let deadline = Instant::now() + Duration::from_secs(60);
     while connect(tcp(&server)).is_err() && Instant::now() < deadline {
         std::thread::sleep(Duration::from_millis(50));
     }
@@ -118,19 +125,21 @@ fn what_is_not_redis_is_told_from_what_is_not_there() {
 
 #[test]
 fn a_mute_server_is_given_up_in_time_and_a_stop_ends_the_wait() {
-    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-    let place = at(listener.local_addr().unwrap().port());
-    let began = Instant::now();
-    assert!(matches!(connect(settings(place.clone())).unwrap_err(), RedisError::Silent { .. }));
-    // Room for a machine that builds beside the test.
-    assert!(began.elapsed() < LOGIN_WITHIN + Duration::from_secs(2), "{:?}", began.elapsed());
-    let stop = Stop::new().unwrap();
-    let token = stop.token();
-    let dialling = std::thread::spawn(move || Connector::new(Arc::new(settings(place)), "test").connect(&token));
-    listener.accept().unwrap();
-    listener.accept().unwrap();
-    stop.stop(StopKind::Shutdown);
-    assert!(matches!(dialling.join().unwrap(), Err(RedisError::Stopped)));
+    kept(|| {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let place = at(listener.local_addr().unwrap().port());
+        let began = Instant::now();
+        assert!(matches!(connect(settings(place.clone())).unwrap_err(), RedisError::Silent { .. }));
+        within(LOGIN_WITHIN + Duration::from_secs(2), began.elapsed())?;
+        let stop = Stop::new().unwrap();
+        let token = stop.token();
+        let dialling = std::thread::spawn(move || Connector::new(Arc::new(settings(place)), "test").connect(&token));
+        listener.accept().unwrap();
+        listener.accept().unwrap();
+        stop.stop(StopKind::Shutdown);
+        assert!(matches!(dialling.join().unwrap(), Err(RedisError::Stopped)));
+        Ok(())
+    });
 }
 
 #[test]
