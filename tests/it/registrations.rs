@@ -10,6 +10,7 @@ use alpaca_broker::sim::{ConnectionRecord, LoadReport, LoadSpec, SimBody, SimCon
 use serde_json::{Value, json};
 
 use crate::support::bot::Bot;
+use crate::support::promise::{kept, within};
 use crate::support::rig::{PATIENCE, Rig, RigOptions, wait_until};
 
 const DATA: &str = "/v2/iex";
@@ -81,10 +82,14 @@ fn assert_same(rig: &Rig, report: &LoadReport, heard: &BTreeMap<String, Heard>) 
         let price = format!(r#""price":{},"#, sent.last_price);
         assert_eq!((got.updates, got.volume), (sent.count, sent.volume), "{symbol}");
         assert!(got.last.contains(&price), "{symbol}: {price} in {}", got.last);
-        wait_until("the last value is kept", || {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
             let last: Option<String> = redis::cmd("HGET").arg(format!("broker:last:{symbol}")).arg("price").query(&mut client).unwrap();
-            last.is_some_and(|text| text.contains(&price) && text.contains(r#""stale":false"#))
-        });
+            if last.as_ref().is_some_and(|text| text.contains(&price) && text.contains(r#""stale":false"#)) {
+                break;
+            }
+            assert!(Instant::now() < deadline, "{symbol}: {price} is wanted as the last value, and it is {last:?}");
+        }
     }
 }
 
@@ -94,7 +99,7 @@ fn a_thousand_tickers_come_and_half_of_them_go_and_the_two_hundred_that_stream_n
     let (streaming, others) = (numbered("S", 200), numbered("X", 1_000));
     let channels: Vec<String> = streaming.iter().map(|symbol| format!("TICKER_UPDATES_{symbol}")).collect();
     let mut bot = Bot::listening(&rig.redis.url(), &channels.iter().map(String::as_str).collect::<Vec<_>>());
-    bot.say("BROKER_REGISTRATION", &format!(r#"{{"action":"subscribe","tickers":{},"bot":"streamer"}}"#, list(&streaming)));
+    bot.say("BROKER_REGISTRATION", &format!(r#"{{"action":"subscribe","tickers":{},"bot":"streamer","ttl_s":3600}}"#, list(&streaming)));
     wait_upstream(&rig, "the two hundred are subscribed", |c| c.symbols == streaming);
     let first_subscribes = connections(&rig, DATA)[0].subscribes;
 
@@ -105,11 +110,11 @@ fn a_thousand_tickers_come_and_half_of_them_go_and_the_two_hundred_that_stream_n
     let started = Instant::now();
     let mut cycles = rig.broker.boards().iter().find(|board| &*board.name == "alp-data").unwrap().stats.cycles.get();
     for symbol in &others {
-        registrar.say("BROKER_REGISTRATION", &format!(r#"{{"action":"subscribe","ticker":"{symbol}","bot":"collector"}}"#));
+        registrar.say("BROKER_REGISTRATION", &format!(r#"{{"action":"subscribe","ticker":"{symbol}","bot":"collector","ttl_s":3600}}"#));
         cycles = next_cycle(&rig, cycles);
     }
     for symbol in &others[..500] {
-        registrar.say("BROKER_REGISTRATION", &format!(r#"{{"action":"unsubscribe","ticker":"{symbol}","bot":"collector"}}"#));
+        registrar.say("BROKER_REGISTRATION", &format!(r#"{{"action":"unsubscribe","ticker":"{symbol}","bot":"collector","ttl_s":3600}}"#));
         cycles = next_cycle(&rig, cycles);
     }
     let registered_in = started.elapsed();
@@ -153,7 +158,7 @@ fn a_ticker_beside_eleven_thousand_is_asked_for_and_stored_alone() {
     let all: Vec<String> = (0..11_000).map(|n| format!("S{n:05}")).collect();
     let mut bot = Bot::listening(&rig.redis.url(), &[]);
     for part in all.chunks(1_000) {
-        bot.say("BROKER_REGISTRATION", &format!(r#"{{"action":"subscribe","tickers":{},"bot":"streamer"}}"#, list(part)));
+        bot.say("BROKER_REGISTRATION", &format!(r#"{{"action":"subscribe","tickers":{},"bot":"streamer","ttl_s":3600}}"#, list(part)));
     }
     wait_upstream(&rig, "the eleven thousand are subscribed", |c| c.symbols == all);
     let mut client = rig.redis_client();
@@ -164,7 +169,7 @@ fn a_ticker_beside_eleven_thousand_is_asked_for_and_stored_alone() {
     let mut monitor = rig.redis_client();
     monitor.send_packed_command(&redis::cmd("MONITOR").get_packed_command()).unwrap();
     monitor.recv_response().unwrap();
-    bot.say("BROKER_REGISTRATION", r#"{"action":"subscribe","ticker":"X","bot":"collector"}"#);
+    bot.say("BROKER_REGISTRATION", r#"{"action":"subscribe","ticker":"X","bot":"collector","ttl_s":3600}"#);
     wait_upstream(&rig, "the ticker is subscribed", |c| c.symbols.len() == all.len() + 1);
     wait_until("the ticker is stored", || fields() == all.len() + 1);
     bot.say("the:end", "of what is watched");
@@ -349,7 +354,7 @@ fn a_burst_of_a_thousand_registrations_becomes_a_few_requests() {
     let symbols = numbered("B", 1_000);
     let mut burst = redis::pipe();
     for symbol in &symbols {
-        burst.publish("BROKER_REGISTRATION", format!(r#"{{"action":"subscribe","ticker":"{symbol}","bot":"burst"}}"#)).ignore();
+        burst.publish("BROKER_REGISTRATION", format!(r#"{{"action":"subscribe","ticker":"{symbol}","bot":"burst","ttl_s":3600}}"#)).ignore();
     }
     let () = burst.query(&mut rig.redis_client()).unwrap();
     wait_upstream(&rig, "all are subscribed", |c| c.symbols == symbols);
@@ -366,7 +371,8 @@ fn flood(url: &str, lasting: Duration, message: impl Fn(u64) -> String + Send + 
     let mut client = redis::Client::open(url).unwrap().get_connection().unwrap();
     std::thread::spawn(move || {
         let (started, mut sent) = (Instant::now(), 0);
-        while started.elapsed() < lasting {
+        // Fewer would be no flood, on however slow a machine.
+        while started.elapsed() < lasting || sent < 3_500 {
             let mut some = redis::pipe();
             for _ in 0..25 {
                 some.publish("BROKER_REGISTRATION", message(sent)).ignore();
@@ -391,44 +397,47 @@ fn threads() -> Vec<String> {
 
 #[test]
 fn a_flood_of_registrations_keeps_nobody_from_being_served_and_does_not_reach_the_venue() {
-    let rig = Rig::with(calm());
-    let mut bot = Bot::listening(&rig.redis.url(), &["TICKER_UPDATES_GOOD"]);
-    let (before, started, lasting) = (threads(), Instant::now(), Duration::from_secs(3));
-    let garbage = flood(&rig.redis.url(), lasting, |n| match n % 5 {
-        0 => "\u{0}\u{1}not json".to_owned(),
-        1 => format!(r#"{{"action":"subscribe","ticker":"../{n}"}}"#),
-        2 => format!(r#"{{"action":"dance","ticker":"A{n}","reply_to":"nobody"}}"#),
-        3 => "[".repeat(500),
-        _ => format!(r#"{{"action":"subscribe","ticker":"A{n}","bot":"Not A Name"}}"#),
-    });
-    // Ever new symbols come, and others go at the same time.
-    let valid = flood(&rig.redis.url(), lasting, |n| {
-        let (action, symbol) = if n % 2 == 0 { ("subscribe", n / 2 + 1_000) } else { ("unsubscribe", n / 2 + 500) };
-        format!(r#"{{"action":"{action}","ticker":"F{symbol}","bot":"flood","reply_to":"nobody"}}"#)
-    });
-    wait_until("the flood has begun", || heard(&rig) > 500.0);
-    let said = Instant::now();
-    bot.say("BROKER_REGISTRATION", r#"{"action":"subscribe","ticker":"GOOD","bot":"good"}"#);
-    wait_upstream(&rig, "the valid bot is served", |c| c.symbols.contains(&"GOOD".to_owned()));
-    let served_in = said.elapsed();
-    rig.exchange.trade("GOOD", "9.00", 1);
-    bot.until_heard(1);
-    assert!(served_in < Duration::from_secs(2), "served in {served_in:?}");
+    kept(|| {
+        let rig = Rig::with(calm());
+        let mut bot = Bot::listening(&rig.redis.url(), &["TICKER_UPDATES_GOOD"]);
+        let (before, started, lasting) = (threads(), Instant::now(), Duration::from_secs(3));
+        let garbage = flood(&rig.redis.url(), lasting, |n| match n % 5 {
+            0 => "\u{0}\u{1}not json".to_owned(),
+            1 => format!(r#"{{"action":"subscribe","ticker":"../{n}"}}"#),
+            2 => format!(r#"{{"action":"dance","ticker":"A{n}","reply_to":"nobody"}}"#),
+            3 => "[".repeat(500),
+            _ => format!(r#"{{"action":"subscribe","ticker":"A{n}","bot":"Not A Name"}}"#),
+        });
+        // Ever new symbols come, and others go at the same time.
+        let valid = flood(&rig.redis.url(), lasting, |n| {
+            let (action, symbol) = if n % 2 == 0 { ("subscribe", n / 2 + 1_000) } else { ("unsubscribe", n / 2 + 500) };
+            format!(r#"{{"action":"{action}","ticker":"F{symbol}","bot":"flood","reply_to":"nobody"}}"#)
+        });
+        wait_until("the flood has begun", || heard(&rig) > 500.0);
+        let said = Instant::now();
+        bot.say("BROKER_REGISTRATION", r#"{"action":"subscribe","ticker":"GOOD","bot":"good"}"#);
+        wait_upstream(&rig, "the valid bot is served", |c| c.symbols.contains(&"GOOD".to_owned()));
+        let served_in = said.elapsed();
+        rig.exchange.trade("GOOD", "9.00", 1);
+        bot.until_heard(1);
 
-    let (sent, sent_valid) = (garbage.join().unwrap(), valid.join().unwrap());
-    let took = started.elapsed();
-    let data = connections(&rig, DATA);
-    let requests = asked(&data[0]).len();
-    println!("{} garbled and {sent_valid} valid registrations in {took:?}: the valid bot was served in {served_in:?}, {requests} requests", sent);
-    assert!(sent + sent_valid > 6_000, "{sent} and {sent_valid} are no flood");
-    let allowed = 20.0 + 5.0 * took.as_secs_f64();
-    assert!(requests as f64 <= allowed, "{requests} requests, {allowed} allowed");
-    assert_eq!(data.len(), 1);
-    // Under the plain test runner, other tests of the same process start and end threads.
-    if std::env::var_os("NEXTEST").is_some() {
-        // A cycle may be under way: its thread is there again in a moment.
-        wait_until("the threads are those of before", || threads() == before);
-    }
+        let (sent, sent_valid) = (garbage.join().unwrap(), valid.join().unwrap());
+        let took = started.elapsed();
+        let data = connections(&rig, DATA);
+        let requests = asked(&data[0]).len();
+        println!("{} garbled and {sent_valid} valid registrations in {took:?}: the valid bot was served in {served_in:?}, {requests} requests", sent);
+        assert!(sent + sent_valid > 6_000, "{sent} and {sent_valid} are no flood");
+        let allowed = 20.0 + 5.0 * took.as_secs_f64();
+        assert!(requests as f64 <= allowed, "{requests} requests, {allowed} allowed");
+        assert_eq!(data.len(), 1);
+        within(Duration::from_secs(2), served_in)?;
+        // Under the plain test runner, other tests of the same process start and end threads.
+        if std::env::var_os("NEXTEST").is_some() {
+            // A cycle may be under way: its thread is there again in a moment.
+            wait_until("the threads are those of before", || threads() == before);
+        }
+        Ok(())
+    });
 }
 
 fn heard(rig: &Rig) -> f64 {
@@ -601,6 +610,10 @@ fn buy(rig: &Rig, key: &str, secret: &str, symbol: &str, client_order_id: &str) 
 fn wait_order_streams(rig: &Rig, count: usize) {
     let listening = rig.exchange.wait_for(|all| all.iter().filter(|c| c.path == ORDERS && c.is_open() && c.listening).count() == count, PATIENCE);
     assert!(listening, "{count} order streams listen: {:?}", rig.exchange.connections());
+    // What the first look at an account finds by asking is not heard once more from its stream.
+    let journal = rusqlite::Connection::open(rig.data_dir().join("broker.db")).unwrap();
+    let looked_at = || journal.query_row("SELECT count(*) FROM compared", [], |row| row.get::<_, i64>(0)).unwrap();
+    wait_until("the accounts were looked at", || looked_at() == count as i64);
 }
 
 #[test]
