@@ -19,7 +19,7 @@ use tungstenite::{Message, WebSocket};
 
 use super::brokers::{Top, Venue};
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(60);
 const FACTS: usize = 65_536;
 /// Requests: more than any test makes.
 const PER_MINUTE: u32 = 1_000_000;

@@ -86,7 +86,7 @@ impl Program {
     /// Waits for the end.
     pub fn end(mut self) -> Ended {
         let mut ended: Option<ExitStatus> = None;
-        let deadline = Instant::now() + 3 * PATIENCE;
+        let deadline = Instant::now() + PATIENCE;
         while ended.is_none() {
             assert!(Instant::now() < deadline, "{} does not end; stderr: {}", self.name, self.errors());
             ended = self.child.try_wait().unwrap();

@@ -21,7 +21,7 @@ use tempfile::TempDir;
 use super::redis_server::{RedisOptions, RedisServer};
 
 /// How long anything may take that should take no time, on a machine that builds beside the test.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// The service under test with its surroundings; all of it ends with this value.
 pub struct Rig {

@@ -8,7 +8,7 @@ use crate::contract::Wish;
 use crate::observe::Heartbeats;
 use crate::runtime::{Stop, StopKind};
 
-const LONG: Duration = Duration::from_secs(10);
+const LONG: Duration = Duration::from_secs(60);
 
 /// Carries nothing out. Whatever names the symbol SLOW is under way until the test lets it go.
 struct Stub {
@@ -39,7 +39,7 @@ impl Serve for Stub {
         self.begun.send(label.clone()).unwrap();
         if matches!(&command.wish, Wish::Order(crate::events::Command::Place(request)) if request.symbol.as_str() == "SLOW") {
             // The end of the test lets everybody go.
-            assert!(!self.let_go.recv_timeout(LONG).is_err_and(|error| error.is_timeout()), "not let go within ten seconds");
+            assert!(!self.let_go.recv_timeout(LONG).is_err_and(|error| error.is_timeout()), "not let go in time");
         }
         self.finished.lock().push(label);
         Some(Answer::new(command.action, Verdict::Accepted))
@@ -117,7 +117,7 @@ impl Table {
     }
 
     fn begins(&self) -> String {
-        self.begun.recv_timeout(LONG).expect("a command is begun within ten seconds")
+        self.begun.recv_timeout(LONG).expect("a command is begun in time")
     }
 
     fn finishes(&self) -> EntryId {
@@ -125,12 +125,12 @@ impl Table {
     }
 
     fn ends(&self) -> Done {
-        self.done.recv_timeout(LONG).expect("an entry is finished within ten seconds")
+        self.done.recv_timeout(LONG).expect("an entry is finished in time")
     }
 
     /// Channel and body.
     fn answer(&self) -> (String, Value) {
-        let Ok(ControlCommand::Publish { channel, payload }) = self.answers.recv_timeout(LONG) else { panic!("no answer within ten seconds") };
+        let Ok(ControlCommand::Publish { channel, payload }) = self.answers.recv_timeout(LONG) else { panic!("no answer in time") };
         (channel, serde_json::from_slice(&payload).unwrap())
     }
 

@@ -6,7 +6,7 @@ use crossbeam_channel::{Receiver, unbounded};
 
 use super::*;
 
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A host that answers each connection as the test says, and tells what it was sent.
 struct Host {

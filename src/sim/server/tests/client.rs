@@ -2,7 +2,7 @@
 
 use super::*;
 
-pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(super) fn threads() -> Threads {
     Threads::new(bounded(64).0)
