@@ -2,13 +2,9 @@
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::{Duration, Instant};
-
-use crossbeam_channel::{Sender, bounded, select};
-use parking_lot::Mutex;
+use std::time::Instant;
 
 use super::claim::Holder;
-use crate::runtime::StopToken;
 
 /// Whether this process is the one broker of its Redis.
 pub struct LeaseState {
@@ -21,7 +17,6 @@ pub struct LeaseState {
     /// What the last change told others.
     told_held: AtomicBool,
     another: OnceLock<Holder>,
-    waiting: Mutex<Vec<Sender<()>>>,
     on_change: Box<dyn Fn() + Send + Sync>,
 }
 
@@ -35,7 +30,6 @@ impl LeaseState {
             nobodys: AtomicBool::new(false),
             told_held: AtomicBool::new(false),
             another: OnceLock::new(),
-            waiting: Mutex::default(),
             on_change: Box::new(on_change),
         }
     }
@@ -65,33 +59,12 @@ impl LeaseState {
         self.another.get().map(ToString::to_string)
     }
 
-    /// Whether it is held now; waits for it, but not beyond a stop, `within` or the certainty that another broker has it.
-    pub fn wait_until_held(&self, token: &StopToken, within: Duration) -> bool {
-        let deadline = Instant::now() + within;
-        loop {
-            let (wake, woken) = bounded(1);
-            self.waiting.lock().push(wake);
-            // Looked at after enlisting: a change in between is not missed.
-            if self.is_held() {
-                return true;
-            }
-            if self.another.get().is_some() || !token.is_running() {
-                return false;
-            }
-            select! {
-                recv(woken) -> _ => {}
-                recv(token.channel()) -> _ => return false,
-                default(deadline.saturating_duration_since(Instant::now())) => return self.is_held(),
-            }
-        }
-    }
-
     pub(super) fn hold(&self, until: Instant, token: u64) {
         let renewed = self.token.swap(token, Ordering::AcqRel) == token;
         self.until.store(self.at(until), Ordering::Release);
         self.nobodys.store(false, Ordering::Release);
         if self.tell().is_none() && !renewed {
-            self.wake();
+            (self.on_change)();
         }
     }
 
@@ -113,7 +86,7 @@ impl LeaseState {
         self.nobodys.store(false, Ordering::Release);
         let _ = self.another.set(holder);
         self.told_held.store(false, Ordering::Release);
-        self.wake();
+        (self.on_change)();
     }
 
     /// Tells the others if it is held and was not, or the other way round; says which way.
@@ -122,13 +95,8 @@ impl LeaseState {
         if self.told_held.swap(held, Ordering::AcqRel) == held {
             return None;
         }
-        self.wake();
-        Some(held)
-    }
-
-    fn wake(&self) {
-        self.waiting.lock().clear();
         (self.on_change)();
+        Some(held)
     }
 
     fn at(&self, instant: Instant) -> u64 {

@@ -39,7 +39,9 @@ fn start_with(server: &RedisServer, journal: &str, since_ms: i64, terms: Terms) 
 
 impl Broker {
     fn is_granted(&self) -> bool {
-        self.state.wait_until_held(&self.stop.token(), LONG)
+        let deadline = Instant::now() + LONG;
+        while !self.state.is_held() && self.state.refused().is_none() && self.changed.recv_deadline(deadline).is_ok() {}
+        self.state.is_held()
     }
 
     fn until(&self, what: &str, is: impl Fn(&LeaseState) -> bool) {
@@ -152,7 +154,6 @@ fn while_redis_is_away_it_is_held_to_its_end_and_taken_again_afterwards() {
         assert!(broker.state.is_held());
         broker.until("it has run out", |state| !state.is_held());
         within(SHORT.ttl + Duration::from_secs(2), killed.elapsed())?;
-        assert!(!broker.state.wait_until_held(&broker.stop.token(), Duration::ZERO));
         server.restart();
         assert!(broker.is_granted());
         assert_eq!((broker.state.token(), broker.state.refused()), (2, None));
@@ -193,18 +194,6 @@ fn while_redis_takes_no_writes_it_is_nobodys_unless_somebody_has_it() {
     broker.until("it has run out", |state| !state.is_held());
     assert!(!broker.state.may_serve(Instant::now()), "who can tell while Redis is away?");
     broker.end();
-}
-
-#[test]
-fn nobody_waits_beyond_the_stop() {
-    let mut server = RedisServer::start();
-    server.kill();
-    let broker = start(&server, "a", 1);
-    let (token, state) = (broker.stop.token(), Arc::clone(&broker.state));
-    let waiting = std::thread::spawn(move || state.wait_until_held(&token, LONG));
-    assert_eq!(broker.state.token(), 0);
-    broker.end();
-    assert!(!waiting.join().unwrap());
 }
 
 #[test]
