@@ -14,7 +14,7 @@ mod wire;
 
 pub use broker::{AlpacaBroker, AlpacaSettings, KIND, Unread};
 pub use data::{DataSession, DataSettings, Market};
-pub use history::{Asset, AssetCache, BarsWanted, PastBar, PastMarket, PastQuote, PastTrade, Snapshot, VenueClock, VenueDay};
+pub use history::{Asset, BarsWanted, PastBar, PastMarket, PastQuote, PastTrade, Snapshot, VenueClock, VenueDay};
 pub use orders::ReadError;
 pub use rest::{
     ACCOUNT_PATH, AccountFacts, Ask, KEY_ID_HEADER, Page, RestClient, RestError, RestSettings, SECRET_KEY_HEADER, Urgency, Verb, encode, parse_account,

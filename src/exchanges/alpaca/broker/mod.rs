@@ -16,11 +16,12 @@ use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
 
+use super::history::{Asset, AssetCache};
 use super::orders::{ReadError, read_account, read_order, read_update};
 use super::rest::{ACCOUNT_PATH, Ask, Page, RestClient, RestSettings, Urgency, Verb, encode};
 use crate::events::{AccountRef, Event, EventBus, FillEvent, OrderEvent, OrderKey, OrderUpdate, Source};
 use crate::exchanges::{BrokerError, BrokerMetrics, Cached, Capabilities, Connection};
-use crate::model::{AccountId, ExchangeName, Order, TimeInForce, VenueOrderId};
+use crate::model::{AccountId, ExchangeName, Order, Symbol, TimeInForce, VenueOrderId};
 use names::Names;
 
 /// The type of this broker, as configured.
@@ -32,6 +33,8 @@ const WITHIN: Duration = Duration::from_secs(5);
 const LIST_WITHIN: Duration = Duration::from_secs(10);
 /// How long a venue without a history of events is not asked for it again.
 const NO_HISTORY: Duration = Duration::from_secs(3_600);
+/// What may be traded changes overnight.
+const ASSET_LIFETIME: Duration = Duration::from_secs(3_600);
 
 /// One account.
 #[derive(Debug, Clone)]
@@ -60,6 +63,7 @@ pub struct AlpacaBroker {
     names: Mutex<Names>,
     /// Set while it is known that the venue keeps no history of events.
     no_history: Mutex<Cached<()>>,
+    assets: AssetCache,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
@@ -91,12 +95,19 @@ impl AlpacaBroker {
             answered: AtomicBool::new(false),
             names: Mutex::default(),
             no_history: Mutex::new(Cached::new(NO_HISTORY)),
+            assets: AssetCache::new(ASSET_LIFETIME),
         }
     }
 
     /// What every account supports; `live` where money may move.
     pub fn supports(live: bool) -> Capabilities {
         capabilities(live)
+    }
+
+    /// What the venue says of a symbol, an hour old at most; `None` where it does not know it.
+    pub fn asset(&self, symbol: &Symbol) -> Result<Option<Asset>, BrokerError> {
+        let asset = self.assets.get_or_try(symbol, Instant::now(), || self.rest.asset(symbol, WITHIN));
+        asset.inspect_err(|error| self.metrics.failed(error))
     }
 
     /// Takes an event of the order stream and tells everybody on the bus.

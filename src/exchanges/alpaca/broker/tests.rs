@@ -91,6 +91,24 @@ fn a_venue_without_a_history_is_not_asked_for_it_again() {
 }
 
 #[test]
+fn an_asset_is_asked_for_once() {
+    use std::sync::atomic::AtomicUsize;
+    let asked = Arc::new(AtomicUsize::new(0));
+    let counted = Arc::clone(&asked);
+    let broker = broker(move |request| match (request.contains("/v2/assets/AAPL"), counted.fetch_add(1, Ordering::SeqCst)) {
+        (_, 0) => (503, String::new()),
+        (true, _) => (200, r#"{"id":"a-1","class":"us_equity","exchange":"NASDAQ","symbol":"AAPL","status":"active","tradable":true,"fractionable":true}"#.to_owned()),
+        (false, _) => (404, r#"{"code":40410000,"message":"asset not found for NOSUCH"}"#.to_owned()),
+    });
+    let [apple, gone]: [Symbol; 2] = ["AAPL", "NOSUCH"].map(|name| name.parse().unwrap());
+    assert!(broker.asset(&apple).is_err(), "a failure is not remembered");
+    let asset = broker.asset(&apple).unwrap().unwrap();
+    assert!(asset.tradable && asset.fractionable && !asset.shortable);
+    assert_eq!((broker.asset(&apple), broker.asset(&gone), broker.asset(&gone)), (Ok(Some(asset)), Ok(None), Ok(None)));
+    assert_eq!(asked.load(Ordering::SeqCst), 3);
+}
+
+#[test]
 fn an_order_whose_answer_cannot_be_read_may_have_been_taken() {
     let broker = broker(|_| (200, r#"{"id":"o-1"}"#.to_owned()));
     let Ok(known) = read_order(&order(1)) else { panic!("the order is well formed") };

@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use jiff::civil::Date;
 use serde::Deserialize;
 
-pub use assets::AssetCache;
+pub(super) use assets::AssetCache;
 pub use facts::{Asset, PastBar, PastQuote, PastTrade, Snapshot, VenueClock, VenueDay};
 use wire::{BarPage, Each, Quotes, Shot, Shots, Trades, present};
 
