@@ -9,6 +9,7 @@ mod ids;
 mod market;
 mod order;
 mod order_status;
+mod positive;
 mod session;
 mod symbol;
 mod time;
@@ -19,10 +20,10 @@ pub use feed::{Dialect, Feed, FeedSet};
 pub use ids::{AccountId, ClientOrderId, ExecutionId, IdError, VenueOrderId};
 pub use market::{Bar, BarKind, Correction, Fact, Luld, MarketEvent, MarketKind, Quote, Status, SymbolId, Trade, TradeCancel};
 pub use order::{
-    Exit, Modification, Money, NumberError, Order, OrderClass, OrderPrice, OrderRequest, OrderTimes, OrderType, Percent, PositionIntent, Quantity, Side, Size,
-    StopLoss, TakeProfit, TimeInForce, Trail, worth,
+    Exit, Modification, Order, OrderClass, OrderRequest, OrderTimes, OrderType, PositionIntent, Side, Size, StopLoss, TakeProfit, TimeInForce, Trail, worth,
 };
 pub use order_status::{IllegalChange, OrderChange, OrderStatus};
+pub use positive::{Money, NumberError, OrderPrice, Percent, Quantity};
 pub use session::MarketSession;
 pub use symbol::{ExchangeName, NameError, Symbol, SymbolError};
 pub use time::{TimeText, Timestamp, TimestampError};

@@ -111,7 +111,7 @@ impl Exchange {
             symbol: request.symbol.to_string(),
             side: request.side,
             size: change.quantity.map_or(request.size, Size::Quantity),
-            kind: changed(request.kind, &change),
+            kind: request.kind.changed(&change).unwrap_or(request.kind),
             time_in_force: change.time_in_force.unwrap_or(request.time_in_force),
             extended_hours: request.extended_hours,
             class,
@@ -249,15 +249,5 @@ fn order_of(event: &Event) -> Option<&Arc<Order>> {
     match event {
         Event::OrderUpdated(update) => Some(&update.order),
         _ => None,
-    }
-}
-
-/// The type of an order once it is changed.
-fn changed(kind: OrderType, change: &Modification) -> OrderType {
-    match kind {
-        OrderType::Limit { limit } => OrderType::Limit { limit: change.limit.unwrap_or(limit) },
-        OrderType::Stop { stop } => OrderType::Stop { stop: change.stop.unwrap_or(stop) },
-        OrderType::StopLimit { stop, limit } => OrderType::StopLimit { stop: change.stop.unwrap_or(stop), limit: change.limit.unwrap_or(limit) },
-        OrderType::Market | OrderType::TrailingStop { .. } => kind,
     }
 }

@@ -97,7 +97,9 @@ fn an_asset_is_asked_for_once() {
     let counted = Arc::clone(&asked);
     let broker = broker(move |request| match (request.contains("/v2/assets/AAPL"), counted.fetch_add(1, Ordering::SeqCst)) {
         (_, 0) => (503, String::new()),
-        (true, _) => (200, r#"{"id":"a-1","class":"us_equity","exchange":"NASDAQ","symbol":"AAPL","status":"active","tradable":true,"fractionable":true}"#.to_owned()),
+        (true, _) => {
+            (200, r#"{"id":"a-1","class":"us_equity","exchange":"NASDAQ","symbol":"AAPL","status":"active","tradable":true,"fractionable":true}"#.to_owned())
+        }
         (false, _) => (404, r#"{"code":40410000,"message":"asset not found for NOSUCH"}"#.to_owned()),
     });
     let [apple, gone]: [Symbol; 2] = ["AAPL", "NOSUCH"].map(|name| name.parse().unwrap());

@@ -11,7 +11,7 @@ use super::store::{Entry, Place, Seq, Wish};
 use super::timers::Due;
 use super::{Engine, form};
 use crate::events::OrderKey;
-use crate::model::{AccountId, Modification, Order, OrderChange, OrderPrice, OrderRequest, OrderStatus, OrderType, Percent, Side, Size, Timestamp, Trail};
+use crate::model::{AccountId, Modification, Order, OrderChange, OrderRequest, OrderStatus, OrderType, Side, Size, Timestamp};
 
 impl Engine {
     /// Asks for another order in place of an open one; returns the new one as it is on its way.
@@ -212,17 +212,5 @@ fn changed_kind(kind: OrderType, change: &Modification) -> Result<OrderType, Ref
     if change.trail.is_some() && !trailing {
         return has_not("trailing");
     }
-    let wrong = |_| Refusal::form("the trail must be above zero and have at most nine decimals");
-    Ok(match (kind, change.trail) {
-        (OrderType::Limit { limit }, _) => OrderType::Limit { limit: change.limit.unwrap_or(limit) },
-        (OrderType::Stop { stop }, _) => OrderType::Stop { stop: change.stop.unwrap_or(stop) },
-        (OrderType::StopLimit { stop, limit }, _) => OrderType::StopLimit { stop: change.stop.unwrap_or(stop), limit: change.limit.unwrap_or(limit) },
-        (OrderType::TrailingStop { trail: Trail::Price(_) }, Some(trail)) => {
-            OrderType::TrailingStop { trail: Trail::Price(OrderPrice::new(trail).map_err(wrong)?) }
-        }
-        (OrderType::TrailingStop { trail: Trail::Percent(_) }, Some(trail)) => {
-            OrderType::TrailingStop { trail: Trail::Percent(Percent::new(trail).map_err(wrong)?) }
-        }
-        (kind, _) => kind,
-    })
+    kind.changed(change).map_err(|_| Refusal::form("the trail must be above zero and have at most nine decimals"))
 }
