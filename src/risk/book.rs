@@ -3,16 +3,14 @@
 //! Must not know limits, prices or the clock.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
 
 use rust_decimal::Decimal;
 
 use super::entry::{Ended, Entry, Executed, carried_over};
+use super::position::{Range, Settling};
 use crate::events::OrderUpdate;
 use crate::model::{ClientOrderId, Order, OrderRequest, OrderStatus, Side, Symbol, Timestamp, VenueOrderId};
 
-/// How long after a fill the position that the caller tells may still be the one before it.
-const SETTLING: Duration = Duration::from_secs(30);
 /// From so many symbols on, those without orders and recent fills are forgotten.
 const MANY_SYMBOLS: usize = 1_024;
 
@@ -35,57 +33,7 @@ pub(super) struct Book {
 #[derive(Debug, Default)]
 pub(super) struct OfSymbol {
     pub orders: BTreeSet<ClientOrderId>,
-    /// What the caller told last.
-    told: Option<Decimal>,
-    /// The account's position by the fills.
-    position: Option<Decimal>,
-    /// What was filled while nobody had told a position yet.
-    drift: Option<Drift>,
-    moved_at: Option<Timestamp>,
-    /// Since when both say different things though no fill came.
-    differs_since: Option<Timestamp>,
-}
-
-/// Fills on top of a position that is not known: in all, and the furthest down and up on the way.
-#[derive(Debug, Clone, Copy, Default)]
-struct Drift {
-    total: Decimal,
-    low: Decimal,
-    high: Decimal,
-}
-
-impl Drift {
-    fn add(&mut self, change: Decimal) {
-        self.total = self.total.saturating_add(change);
-        (self.low, self.high) = (self.low.min(self.total), self.high.max(self.total));
-    }
-
-    /// A position that was read at any time on the way.
-    fn since(self, told: Decimal) -> Range {
-        let after = |before: Decimal| told.saturating_add(self.total).saturating_sub(before);
-        Range { low: after(self.high), high: after(self.low) }
-    }
-}
-
-/// The account's position, between the worst for a seller and the worst for a buyer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Range {
-    pub low: Decimal,
-    pub high: Decimal,
-}
-
-impl Range {
-    pub fn exactly(position: Decimal) -> Range {
-        Range { low: position, high: position }
-    }
-
-    /// The position that leaves an order of this side the least room.
-    pub fn worst(self, side: Side) -> Decimal {
-        match side {
-            Side::Buy => self.high,
-            Side::Sell => self.low,
-        }
-    }
+    pub position: Settling,
 }
 
 impl Book {
@@ -132,26 +80,9 @@ impl Book {
         groups.values().fold(alone, |sum, units| sum.saturating_add(*units))
     }
 
-    /// The account's position by what the caller tells and by the fills since: for a while after a fill both count. The
-    /// caller may as well know of a fill first, so what the fills say is given up only when both differ for long.
+    /// The account's position, given what the caller tells.
     pub fn settle(&mut self, symbol: &Symbol, told: Decimal, now: Timestamp) -> Range {
-        let Some(of) = self.by_symbol.get_mut(symbol) else { return Range::exactly(told) };
-        of.told = Some(told);
-        if let Some(drift) = of.drift {
-            if is_recent(of.moved_at, now) {
-                return drift.since(told);
-            }
-            (of.drift, of.position) = (None, Some(told));
-        }
-        let filled = *of.position.get_or_insert(told);
-        if filled == told {
-            of.differs_since = None;
-        } else if is_recent(of.moved_at, now) {
-            return Range { low: filled.min(told), high: filled.max(told) };
-        } else if !is_recent(Some(*of.differs_since.get_or_insert(now)), now) {
-            (of.position, of.differs_since) = (Some(told), None);
-        }
-        Range::exactly(told)
+        self.by_symbol.get_mut(symbol).map_or(Range::exactly(told), |of| of.position.settle(told, now))
     }
 
     /// What the orders of a bot have bought and sold.
@@ -170,14 +101,13 @@ impl Book {
     /// Counts an order that is about to leave.
     pub fn approve(&mut self, approval: u64, request: &OrderRequest, bot: Option<&str>, quantity: Decimal, told: Decimal, now: Timestamp) {
         if self.by_symbol.len() >= MANY_SYMBOLS {
-            self.by_symbol.retain(|_, of| !of.orders.is_empty() || is_recent(of.moved_at, now));
+            self.by_symbol.retain(|_, of| !of.orders.is_empty() || of.position.has_moved_lately(now));
         }
         let mut entry = Entry::new(request, bot.map(Box::from), quantity);
         entry.approval = Some(approval);
         self.put(request.client_order_id.clone(), entry);
         if let Some(of) = self.by_symbol.get_mut(&request.symbol) {
-            of.told = Some(told);
-            of.position = of.position.or(of.drift.is_none().then_some(told));
+            of.position.tell(told);
         }
     }
 
@@ -309,16 +239,8 @@ impl Book {
         }
         let request = &update.order.request;
         let change = request.side.signed(more);
-        let of = self.by_symbol.entry(request.symbol.clone()).or_default();
-        match &update.fill {
-            Some(fill) if of.moved_at.is_none_or(|before| update.at >= before) => (of.position, of.drift) = (Some(fill.position), None),
-            _ => match of.position.or(of.told.filter(|_| of.drift.is_none())) {
-                Some(position) => of.position = Some(position.saturating_add(change)),
-                None => of.drift.get_or_insert_default().add(change),
-            },
-        }
-        of.moved_at = of.moved_at.max(Some(update.at));
-        of.differs_since = None;
+        let told_after = update.fill.as_ref().map(|fill| fill.position);
+        self.by_symbol.entry(request.symbol.clone()).or_default().position.fill(change, told_after, update.at);
         if let Some(bot) = bot {
             self.move_position(bot, &request.symbol, change);
         }
@@ -403,9 +325,4 @@ impl Book {
         let id = self.names.get(entry.replaces.as_ref()?)?;
         self.open.get(id).filter(|open| open.venue == entry.replaces).map(|open| (id, open))
     }
-}
-
-fn is_recent(then: Option<Timestamp>, now: Timestamp) -> bool {
-    let Some(then) = then else { return false };
-    u128::try_from(now.nanos().saturating_sub(then.nanos())).unwrap_or(0) < SETTLING.as_nanos()
 }

@@ -8,21 +8,20 @@ use std::time::Duration;
 use rust_decimal::Decimal;
 
 use super::approved::{Approved, Ticket};
-use super::book::{Book, Range};
-use super::denial::{Denial, Measure, Rule};
+use super::book::Book;
+use super::denial::{Denial, Rule};
 use super::entry::Entry;
 use super::halt::{HaltBook, HaltMode, HaltRecord, HaltScope};
 use super::limits::{Holdings, Limits, Sight};
+use super::position::Range;
 use super::protect::protect;
 use super::rate::Rates;
+use super::reducing::{reduced_by, takes_back, too_much};
 use super::rules::{Scope, units};
 use super::sender::sender;
 use super::usage::{BotUsage, Usage};
 use crate::events::{AccountRef, OrderUpdate};
-use crate::model::{
-    ClientOrderId, Fill, MarketSession, Modification, Order, OrderClass, OrderPrice, OrderRequest, OrderType, Percent, Side, Size, Symbol, Timestamp, Trail,
-    VenueOrderId,
-};
+use crate::model::{ClientOrderId, Fill, MarketSession, Modification, Order, OrderRequest, OrderType, Side, Size, Symbol, Timestamp, VenueOrderId};
 
 /// How old a quote may be that protects a market order, where no `max_price_age` says it.
 const FRESH: Duration = Duration::from_secs(60);
@@ -31,8 +30,9 @@ const MAX_SLIPPAGE: &str = "trading.max_slippage";
 /// The check of one account. There is none for a cancel: it can only make a risk smaller, and always passes.
 ///
 /// An order belongs to the bot of the order that it hangs on or has replaced, or else to the one that its client order id
-/// names; one without a bot is held to the account's limits alone. The rules look at, in this order: the name, halts, the symbol, the market, the price, the loss of the day,
-/// the order by itself, the position, open orders, the rate. Within each the account comes before the bot.
+/// names; one without a bot is held to the account's limits alone. The rules look at, in this order: the name, halts, the
+/// symbol, the market, the price, the loss of the day, the order by itself, the position, open orders, the rate. Within
+/// each the account comes before the bot.
 #[derive(Debug, Default)]
 pub struct Gate {
     limits: Limits,
@@ -313,7 +313,7 @@ impl Gate {
         let mut halts = self.halts.concerning(self.of.as_ref(), bot);
         let Some(halt) = halts.find(|halt| halt.mode == HaltMode::Halted) else { return Ok(()) };
         let reason = format!("{halt}; only cancels pass until it is resumed");
-        Err(Denial { rule: Rule::Halted, reason, config_key: "", bot: halted_bot(halt), measure: None })
+        Err(Denial { rule: Rule::Halted, reason, config_key: "", bot: halt.scope.bot().map(str::to_owned), measure: None })
     }
 
     /// The loss of the day, and halts that let positions be reduced. A bot that is stopped may reduce what it holds
@@ -332,8 +332,7 @@ impl Gate {
             too_much(request, asked, worst, spoken_for)
         };
         for halt in self.halts.concerning(self.of.as_ref(), case.bot) {
-            let bot = halted_bot(halt);
-            if let Some((why, measure)) = too_much(bot.as_deref()) {
+            if let Some((why, measure)) = too_much(halt.scope.bot()) {
                 return Err(reduced_by(halt, &why, measure));
             }
         }
@@ -355,18 +354,6 @@ impl Case<'_> {
     }
 }
 
-fn halted_bot(halt: &HaltRecord) -> Option<String> {
-    match &halt.scope {
-        HaltScope::Bot(bot) => Some(bot.clone()),
-        _ => None,
-    }
-}
-
-fn reduced_by(halt: &HaltRecord, why: &str, measure: Option<Measure>) -> Denial {
-    let reason = format!("{halt}; until it is resumed positions may only be reduced: {why}");
-    Denial { rule: Rule::ReduceOnly, reason, config_key: "", bot: halted_bot(halt), measure }
-}
-
 fn protected(request: OrderRequest, scope: &Scope<'_>, case: &Case<'_>) -> Result<OrderRequest, Denial> {
     let Some(max_slippage) = scope.limits.max_slippage.filter(|_| request.kind == OrderType::Market) else { return Ok(request) };
     let (symbol, side) = (request.symbol.clone(), request.side);
@@ -378,56 +365,13 @@ fn protected(request: OrderRequest, scope: &Scope<'_>, case: &Case<'_>) -> Resul
     })
 }
 
-/// Why an order does more than reduce a position that other orders have spoken for in part; `None` when it does not.
-fn too_much(request: &OrderRequest, asked: Option<Decimal>, position: Decimal, spoken_for: Decimal) -> Option<(String, Option<Measure>)> {
-    let (side, symbol) = (request.side, &request.symbol);
-    let Some(asked) = asked else {
-        return Some((format!("no price of {symbol} is known to tell how much this order would reduce"), None));
-    };
-    if let Some(why) = takes_back(request) {
-        return Some((why, None));
-    }
-    let held = side.opposite().signed(position).max(Decimal::ZERO);
-    let room = held.saturating_sub(spoken_for).max(Decimal::ZERO);
-    if asked <= room && !room.is_zero() {
-        return None;
-    }
-    let measure = Measure { asked: asked.normalize(), allowed: held.normalize(), used: spoken_for.normalize() };
-    let (act, state) = if side == Side::Buy { ("buy", "sold short") } else { ("sell", "held") };
-    let why = format!(
-        "to {act} are at most {} {symbol}, not {}: {} are {state}, open orders have spoken for {}",
-        room.normalize(),
-        measure.asked,
-        measure.allowed,
-        measure.used
-    );
-    Some((why, Some(measure)))
-}
-
-fn takes_back(request: &OrderRequest) -> Option<String> {
-    let with_exits = matches!(request.class, OrderClass::Bracket { .. } | OrderClass::Oto { .. });
-    with_exits.then(|| "the exits of this order would take back what it reduces".to_owned())
-}
-
 /// The order as it would stand. What does not fit its kind is left to the venue to refuse.
 fn changed(request: &OrderRequest, change: &Modification) -> OrderRequest {
     let mut request = request.clone();
     if let Some(quantity) = change.quantity {
         request.size = Size::Quantity(quantity);
     }
-    request.kind = match request.kind {
-        OrderType::Market => OrderType::Market,
-        OrderType::Limit { limit } => OrderType::Limit { limit: change.limit.unwrap_or(limit) },
-        OrderType::Stop { stop } => OrderType::Stop { stop: change.stop.unwrap_or(stop) },
-        OrderType::StopLimit { stop, limit } => OrderType::StopLimit { stop: change.stop.unwrap_or(stop), limit: change.limit.unwrap_or(limit) },
-        OrderType::TrailingStop { trail } => {
-            let changed = change.trail.and_then(|by| match trail {
-                Trail::Price(_) => OrderPrice::new(by).ok().map(Trail::Price),
-                Trail::Percent(_) => Percent::new(by).ok().map(Trail::Percent),
-            });
-            OrderType::TrailingStop { trail: changed.unwrap_or(trail) }
-        }
-    };
+    request.kind = request.kind.changed(change).unwrap_or(request.kind);
     request.time_in_force = change.time_in_force.unwrap_or(request.time_in_force);
     request
 }

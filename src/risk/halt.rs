@@ -84,6 +84,14 @@ struct Line {
 }
 
 impl HaltScope {
+    /// The bot that it is about, where it is about one.
+    pub(super) fn bot(&self) -> Option<&str> {
+        match self {
+            HaltScope::Bot(bot) => Some(bot),
+            _ => None,
+        }
+    }
+
     /// Whether orders of this bot on this account are concerned. Who does not know his account is concerned by every
     /// account's halt: one too many is mended faster than one too few.
     pub fn concerns(&self, of: Option<&AccountRef>, bot: Option<&str>) -> bool {
