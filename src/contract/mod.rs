@@ -4,7 +4,6 @@
 
 pub mod channel;
 mod command;
-mod command_text;
 mod order;
 mod order_object;
 mod price;
@@ -13,8 +12,10 @@ mod reply;
 mod status;
 
 pub use channel::{BROKER_REGISTRATION, MessageType, StreamType, get_ticker_channel, public_name};
-pub use command::{BadCommand, DeskCommand, HaltWord, MAX_COMMAND_BYTES, Question, Scope, Whose, Wish, decimal_text, parse_command};
-pub use command_text::{CommandFor, write_close, write_modify, write_place};
+pub use command::{
+    BadCommand, CommandFor, DeskCommand, HaltWord, MAX_COMMAND_BYTES, Question, Scope, Whose, Wish, decimal_text, parse_command, write_close, write_modify,
+    write_place,
+};
 pub use order::{OrderCopies, OrderMarks, encode_order};
 pub use order_object::{OrderObject, OrderSetting, write_order, write_trade_update};
 pub use price::{PriceMessage, Stamp, ticker_start, typed_start, write_snapshot, write_ticker_rest, write_typed_rest};

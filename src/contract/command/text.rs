@@ -4,9 +4,11 @@
 
 use serde::Serialize;
 
-use super::command::decimal_text;
+use super::decimal_text;
 use crate::events::OrderKey;
-use crate::model::{ClientOrderId, ExchangeName, Exit, Modification, OrderClass, OrderPrice, OrderRequest, Size, StopLoss, Symbol, TakeProfit, Trail};
+use crate::model::{
+    ClientOrderId, ExchangeName, Exit, Modification, OrderClass, OrderPrice, OrderRequest, OrderType, Size, StopLoss, Symbol, TakeProfit, Trail,
+};
 
 /// Whom a command is for.
 #[derive(Debug, Clone, Copy)]
@@ -73,8 +75,8 @@ pub fn write_place(to: CommandFor<'_>, request: &OrderRequest) -> String {
         Size::Notional(money) => (None, Some(money.to_string())),
     };
     let (trail_price, trail_percent) = match request.kind {
-        crate::model::OrderType::TrailingStop { trail: Trail::Price(price) } => (Some(price.to_string()), None),
-        crate::model::OrderType::TrailingStop { trail: Trail::Percent(percent) } => (None, Some(percent.to_string())),
+        OrderType::TrailingStop { trail: Trail::Price(price) } => (Some(price.to_string()), None),
+        OrderType::TrailingStop { trail: Trail::Percent(percent) } => (None, Some(percent.to_string())),
         _ => (None, None),
     };
     let (take_profit, stop_loss) = match request.class {

@@ -1,5 +1,5 @@
 use super::*;
-use crate::model::Money;
+use crate::model::{Exit, Money, OrderClass, OrderRequest, OrderType, Side, Size, StopLoss, TakeProfit, Trail};
 
 fn parse(text: &str) -> Result<DeskCommand, BadCommand> {
     parse_command(text.as_bytes())
