@@ -10,7 +10,6 @@ pub mod exit;
 mod explain;
 mod logs;
 mod messages;
-mod order_args;
 mod orders;
 mod out;
 mod reach;

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value, json};
 
+use super::args::{AskArgs, CancelAllArgs, CancelArgs, FillsArgs, HaltArgs, OrderArgs, Part, ReconcileArgs, ResumeArgs, SideWord, Where, Whom};
 use super::error::CliError;
-use super::order_args::{AskArgs, CancelAllArgs, CancelArgs, FillsArgs, HaltArgs, OrderArgs, Part, ReconcileArgs, ResumeArgs, SideWord, Where, Whom};
 use super::out::{Colour, Console};
 use super::reach::{Place, is_idle};
 use super::registration::reply_channel;

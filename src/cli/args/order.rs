@@ -2,7 +2,7 @@
 
 use clap::{Args, ValueEnum};
 
-use super::args::bot;
+use super::bot;
 
 /// Which broker, and whether its money is real.
 #[derive(Debug, Args)]

@@ -1,16 +1,18 @@
 //! The command line: what can be asked, and its help.
 
+mod order;
+mod sim;
+
 use std::fmt;
-use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, Parser, Subcommand};
 
+pub use self::order::{AskArgs, CancelAllArgs, CancelArgs, FillsArgs, HaltArgs, OrderArgs, Part, ReconcileArgs, ResumeArgs, SideWord, Where, Whom};
+pub use self::sim::{FaultWish, HoursWord, SimArgs};
 use super::exit;
-use super::order_args::{AskArgs, CancelAllArgs, CancelArgs, FillsArgs, HaltArgs, OrderArgs, ReconcileArgs, ResumeArgs};
-use crate::model::{Dialect, ExchangeName, Feed, Price, Symbol, Timestamp};
-use crate::sim::{FaultSpec, FaultTextError, SimKey};
+use crate::model::{Dialect, ExchangeName, Feed, Symbol};
 
 const MAX_BOT: usize = 16;
 /// The longest lease that the broker grants.
@@ -48,8 +50,9 @@ pub enum Command {
     Run(RunArgs),
     /// Be an exchange: Alpaca's REST and streams on this machine, with an invented market
     ///
-    /// The key SIM with the secret SIM-SECRET has every right and no limits, unless --key gives others in its place. While it runs, programs on this machine may
-    /// POST {"fault":"mute=30s"} to /admin/faults, move prices by /admin/market, and read /admin/counters and /admin/record.
+    /// The key SIM with the secret SIM-SECRET has every right and no limits, unless --key gives others in its place. While
+    /// it runs, programs on this machine may POST {"fault":"mute=30s"} to /admin/faults, move prices by /admin/market, and
+    /// read /admin/counters and /admin/record.
     #[command(after_help = "Examples:\n  alpaca-broker sim\n  alpaca-broker sim --listen 127.0.0.1:8080 --rate 1000 --symbols AAPL=228.50,MSFT=424.10\n  \
                             alpaca-broker sim --key PK1:secret:basic --slot-linger 90\n  alpaca-broker sim --fault list\n  \
                             alpaca-broker sim --fault lose-trade-update=1 --fault rest-429=10s@trading")]
@@ -143,75 +146,6 @@ pub struct CheckArgs {
 }
 
 #[derive(Debug, Args)]
-pub struct SimArgs {
-    /// Where to listen
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8080")]
-    pub listen: SocketAddr,
-    /// Market messages a second, over all symbols
-    #[arg(long, value_name = "N", default_value_t = 50.0, value_parser = rate)]
-    pub rate: f64,
-    /// Decides every price; ids too when --start is given
-    #[arg(long, default_value_t = 1)]
-    pub seed: u64,
-    /// What is traded and where its price starts [default: forty US stocks and two pairs]
-    #[arg(long, value_name = "SYMBOL=PRICE", value_delimiter = ',', value_parser = priced)]
-    pub symbols: Vec<(Symbol, Price)>,
-    /// Distinct symbols that a connection may have, whatever the key; beyond it error 405 [default: as the plan of the key]
-    #[arg(long, value_name = "N")]
-    pub symbol_limit: Option<usize>,
-    /// PEM file of the certificate chain; with --tls-key it serves TLS
-    #[arg(long, value_name = "FILE", requires = "tls_key")]
-    pub tls_cert: Option<PathBuf>,
-    #[arg(long, value_name = "FILE", requires = "tls_cert")]
-    pub tls_key: Option<PathBuf>,
-    /// Where to serve TLS, so that --listen stays plain; without --tls-cert a certificate is made and shown by /admin/certificate
-    #[arg(long, value_name = "ADDRESS")]
-    pub listen_tls: Option<SocketAddr>,
-    /// A key in place of SIM; may be given more than once, each with an account of its own and the rights and limits of a plan: basic, plus, or unlimited [default plan: basic]
-    #[arg(long = "key", value_name = "ID:SECRET[:PLAN]")]
-    pub keys: Vec<SimKey>,
-    /// REST requests a minute that a key has on each host; beyond it 429 [default: as its plan]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
-    pub rest_limit: Option<u32>,
-    /// Seconds that a data connection which died without a close keeps its place (error 406); the real venue takes about 90
-    #[arg(long, value_name = "SECONDS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=3_600))]
-    pub slot_linger: u32,
-    /// Something to go wrong, such as mute=30s@data; list prints all there is
-    #[arg(long = "fault", value_name = "NAME[=VALUE][@SCOPE]", value_parser = fault)]
-    pub faults: Vec<FaultWish>,
-    /// Offer /admin though --listen is open to other machines; it answers this machine only
-    #[arg(long)]
-    pub admin: bool,
-    /// Milliseconds from the receipt of an order to the market
-    #[arg(long, value_name = "MS", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=60_000))]
-    pub latency_ms: u32,
-    /// What the exchange's clock shows at the start, such as 2026-11-20T14:29:00Z [default: the present]
-    #[arg(long, value_name = "TIME")]
-    pub start: Option<Timestamp>,
-    /// How many times faster than time its clock runs
-    #[arg(long, value_name = "FACTOR", default_value_t = 1.0)]
-    pub speed: f64,
-    /// When stocks trade: always, or by the calendar of the New York exchanges
-    #[arg(long, value_enum, default_value = "always")]
-    pub hours: HoursWord,
-    /// Play this recording, a stream frame a line, instead of an invented market
-    #[arg(long, value_name = "FILE")]
-    pub replay: Option<PathBuf>,
-    /// Begin the recording anew at its end
-    #[arg(long, requires = "replay")]
-    pub replay_loop: bool,
-    /// Accounts show the fields of pattern day trading, as the venue did before July 2026
-    #[arg(long)]
-    pub day_trading_fields: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
-pub enum HoursWord {
-    Always,
-    Calendar,
-}
-
-#[derive(Debug, Args)]
 pub struct StatusArgs {
     /// Show it again every second
     #[arg(short, long)]
@@ -294,13 +228,6 @@ pub struct LogsArgs {
     pub json: bool,
 }
 
-/// What `--fault` asks for.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum FaultWish {
-    List,
-    One(FaultSpec),
-}
-
 /// A symbol and where it trades, as channels spell it: `AAPL`, `binance:BTCUSDT`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Instrument {
@@ -331,21 +258,6 @@ impl fmt::Display for Instrument {
     }
 }
 
-fn rate(text: &str) -> Result<f64, &'static str> {
-    let rate: f64 = text.parse().map_err(|_| "a number of messages a second")?;
-    if (0.0..=1_000_000.0).contains(&rate) { Ok(rate) } else { Err("from 0 to 1000000 messages a second") }
-}
-
-fn priced(text: &str) -> Result<(Symbol, Price), String> {
-    let (symbol, price) = text.split_once('=').ok_or("a symbol, =, and its first price")?;
-    let symbol = symbol.parse::<Symbol>().map_err(|e| e.to_string())?;
-    Ok((symbol, price.parse::<Price>().map_err(|e| e.to_string())?))
-}
-
-fn fault(text: &str) -> Result<FaultWish, FaultTextError> {
-    if text == "list" { Ok(FaultWish::List) } else { text.parse().map(FaultWish::One) }
-}
-
 fn feed(name: &str) -> Result<Feed, &'static str> {
     Feed::from_name(name).ok_or("the feeds are price, quote, bar and status")
 }
@@ -354,7 +266,7 @@ fn dialect(name: &str) -> Result<Dialect, &'static str> {
     Dialect::from_name(name).ok_or("the dialects are ticker and typed")
 }
 
-pub fn bot(name: &str) -> Result<String, &'static str> {
+fn bot(name: &str) -> Result<String, &'static str> {
     let fits = (1..=MAX_BOT).contains(&name.len()) && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_'));
     if fits { Ok(name.to_owned()) } else { Err("the name of a bot has 1 to 16 small letters, digits and _") }
 }
