@@ -2,12 +2,17 @@
 //!
 //! Owned by the supervisor. It decides; it does not wait for Redis, nor does it touch a producer.
 
+mod consequences;
+mod upstream;
+
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+pub use self::consequences::{Consequences, InterestChange, Requests};
+use self::upstream::Upstream;
 use super::prices::StreamId;
-use super::registry::{Changes, Instrument, Interest, LeaseEnd, Registry};
+use super::registry::{Changes, Instrument, Interest, Registry};
 use super::symbols::SymbolTable;
 use crate::config::{DialectRule, RegistrationLimits};
 use crate::contract::channel::{REPLIES, get_ticker_channel, public_name, typed_channel};
@@ -22,39 +27,6 @@ const PUBLIC_REFUSALS_PER_S: u32 = 50;
 const REPLY_CHANNELS_MAX: usize = 10_000;
 /// Symbols of the commands remembered until the registrations of an earlier process are known; beyond it the leases decide.
 const EARLY_SYMBOLS_MAX: usize = 50_000;
-
-/// What the registrar wants done.
-#[derive(Debug, Default)]
-pub struct Consequences {
-    /// Fields of the durable hash.
-    pub stored: Vec<(String, LeaseEnd)>,
-    pub removed: Vec<String>,
-    /// Channel and message.
-    pub replies: Vec<(String, String)>,
-    /// What the price handler must know before anything is subscribed.
-    pub interests: Vec<InterestChange>,
-    /// What the venue must be asked for, by stream.
-    pub wants: BTreeMap<StreamId, Vec<SymbolWant>>,
-    /// What kinds of requests these make.
-    pub requests: BTreeMap<StreamId, Requests>,
-    /// Ask Redis now whether anybody listens to what was given up.
-    pub ask_listeners: bool,
-}
-
-/// What a venue will be asked for: it takes a request to subscribe and another to unsubscribe.
-#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
-pub struct Requests {
-    adds: bool,
-    drops: bool,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct InterestChange {
-    pub id: SymbolId,
-    pub name: String,
-    pub stream: StreamId,
-    pub interest: Interest,
-}
 
 #[derive(Debug, Default)]
 pub struct RegistrarStats {
@@ -81,29 +53,6 @@ pub struct Registrar {
     /// What bots said before the restoration, which is newer than what is restored; `None` after it.
     early: Option<Early>,
     stats: Arc<RegistrarStats>,
-}
-
-/// What the venues have been asked for, per symbol, and how many symbols each stream carries.
-#[derive(Debug, Default)]
-struct Upstream {
-    asked: HashMap<Instrument, FeedSet>,
-    symbols: BTreeMap<StreamId, usize>,
-}
-
-impl Upstream {
-    fn get(&self, instrument: &Instrument) -> FeedSet {
-        self.asked.get(instrument).copied().unwrap_or_default()
-    }
-
-    fn set(&mut self, instrument: &Instrument, stream: StreamId, feeds: FeedSet) {
-        let before = if feeds.is_empty() { self.asked.remove(instrument) } else { self.asked.insert(instrument.clone(), feeds) };
-        let symbols = self.symbols.entry(stream).or_default();
-        match (before, feeds.is_empty()) {
-            (None, false) => *symbols += 1,
-            (Some(_), true) => *symbols -= 1,
-            _ => {}
-        }
-    }
 }
 
 #[derive(Debug, Default)]
@@ -305,15 +254,15 @@ impl Registrar {
 
     /// How many symbols a stream carries.
     pub fn symbols_of(&self, stream: StreamId) -> usize {
-        self.upstream.symbols.get(&stream).copied().unwrap_or(0)
+        self.upstream.symbols_of(stream)
     }
 
     /// All that a fresh session of each stream should want.
     pub fn all_wants(&self) -> BTreeMap<StreamId, Vec<SymbolWant>> {
         let mut all: BTreeMap<StreamId, Vec<SymbolWant>> = BTreeMap::new();
-        for (instrument, feeds) in &self.upstream.asked {
+        for (instrument, feeds) in self.upstream.iter() {
             if let (Some(id), Some(stream)) = (self.table.id(instrument), (self.route)(instrument)) {
-                all.entry(stream).or_default().push(SymbolWant { symbol: instrument.symbol.clone(), id, feeds: *feeds });
+                all.entry(stream).or_default().push(SymbolWant { symbol: instrument.symbol.clone(), id, feeds });
             }
         }
         all
@@ -410,33 +359,6 @@ impl RefusalBudget {
     }
 }
 
-impl Requests {
-    fn note(&mut self, before: FeedSet, after: FeedSet) {
-        self.adds |= after.iter().any(|feed| !before.contains(feed));
-        self.drops |= before.iter().any(|feed| !after.contains(feed));
-    }
-
-    pub fn join(&mut self, other: Requests) {
-        self.adds |= other.adds;
-        self.drops |= other.drops;
-    }
-
-    pub fn count(self) -> u32 {
-        u32::from(self.adds) + u32::from(self.drops)
-    }
-}
-
-impl Consequences {
-    /// The change of one durable field is decided by what came last.
-    pub fn settle(&mut self, registry: &Registry) {
-        if self.stored.is_empty() || self.removed.is_empty() {
-            return;
-        }
-        self.stored.retain(|(field, _)| registry.stores(field));
-        self.removed.retain(|field| !registry.stores(field));
-    }
-}
-
 impl std::fmt::Debug for Registrar {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Registrar").field("symbols", &self.registry.symbols()).finish_non_exhaustive()
@@ -444,5 +366,4 @@ impl std::fmt::Debug for Registrar {
 }
 
 #[cfg(test)]
-#[path = "registrar_tests.rs"]
 mod tests;
