@@ -4,21 +4,21 @@
 //! live, authenticated connection and everything unacknowledged and unsent, and whoever runs it next goes on where it
 //! was. Must not know what the events mean or where they go.
 
+mod connection;
+mod over;
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tungstenite::{Bytes, Error, Message};
+use tungstenite::{Error, Message};
 
+use self::connection::Connection;
+use self::over::{Over, open_failure, read_failure};
 use super::stream::{Refused, StreamBoard};
 use crate::exchanges::{Advice, Effects, Incoming, Notice, Outgoing, Session, SessionEnd};
-use crate::net::{Dialer, Endpoint, Interest, OpenError, Socket, open_websocket, wait_readable, wait_ready};
+use crate::net::{Dialer, Endpoint, Interest, open_websocket, wait_readable, wait_ready};
 use crate::runtime::{Backoff, StopKind, StopToken, StreamState, Waited, wall_now};
 
-/// Silence after which we ask whether the venue is still there, and how long it may take to say so.
-const PING_EVERY: Duration = Duration::from_secs(10);
-const PONG_WITHIN: Duration = Duration::from_secs(5);
-/// A peer that takes nothing for so long is gone.
-const SEND_WITHIN: Duration = Duration::from_secs(5);
 const UPGRADE_WITHIN: Duration = Duration::from_secs(5);
 /// How long a polite goodbye may hold up a shutdown.
 const CLOSE_WITHIN: Duration = Duration::from_millis(200);
@@ -70,28 +70,6 @@ pub struct Producer<S: Session, K: Sink<S::Event>> {
     retry_at: Instant,
 }
 
-struct Connection {
-    socket: Socket,
-    last_heard: Instant,
-    pinged: Option<Instant>,
-    /// Since when the socket has not taken everything.
-    unsent_since: Option<Instant>,
-    /// When it last had something to read after it had nothing.
-    reading_since: Instant,
-}
-
-/// Why a connection is over.
-enum Over {
-    Stopped,
-    Ended(SessionEnd),
-}
-
-impl Over {
-    fn reconnect(cause: impl Into<String>) -> Over {
-        Over::Ended(SessionEnd { cause: cause.into(), advice: Advice::Reconnect })
-    }
-}
-
 impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
     pub fn new(place: StreamPlace, board: Arc<StreamBoard>, dialer: Arc<Dialer>, session: S, sink: K) -> Producer<S, K> {
         let backoff = Backoff::new(Duration::from_millis(250), Duration::from_secs(30), 2.0, Duration::from_secs(60), fastrand::u64(..));
@@ -134,7 +112,7 @@ impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
         let socket = open_websocket(&self.dialer, &self.place.endpoint, self.place.headers, UPGRADE_WITHIN, token).map_err(open_failure)?;
         let now = Instant::now();
         self.board.stats.connects.add(1);
-        self.connection = Some(Connection { socket, last_heard: now, pinged: None, unsent_since: None, reading_since: now });
+        self.connection = Some(Connection::new(socket, now));
         self.take_wants(now);
         self.session.opened(now, &mut self.effects);
         self.act(token)
@@ -153,7 +131,7 @@ impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
             }
             let now = Instant::now();
             let more = self.read(now, token)?;
-            self.keep_alive(now)?;
+            self.connection.as_mut().map_or(Ok(()), |connection| connection.keep_alive(now))?;
             if self.session.deadline().is_some_and(|deadline| deadline <= now) {
                 self.session.timed_out(now, &mut self.effects);
                 self.act(token)?;
@@ -254,12 +232,7 @@ impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
                     Outgoing::Text(text) => Message::text(text),
                     Outgoing::Binary(bytes) => Message::binary(bytes),
                 };
-                match connection.socket.write(message) {
-                    Ok(()) => {}
-                    Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                    Err(error) => return Err(Over::reconnect(format!("cannot send: {error}"))),
-                }
-                connection.unsent_since.get_or_insert_with(Instant::now);
+                connection.send(message)?;
             }
             connection.flush()?;
         }
@@ -267,28 +240,6 @@ impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
             Some(end) => Err(Over::Ended(end)),
             None => Ok(()),
         }
-    }
-
-    fn keep_alive(&mut self, now: Instant) -> Result<(), Over> {
-        let Some(connection) = self.connection.as_mut() else { return Ok(()) };
-        if let Some(pinged) = connection.pinged {
-            if now.saturating_duration_since(pinged) >= PONG_WITHIN {
-                return Err(Over::reconnect(format!("no answer to a ping within {PONG_WITHIN:?}: the connection is dead")));
-            }
-        } else if now.saturating_duration_since(connection.last_pinged_or_heard()) >= PING_EVERY {
-            connection.pinged = Some(now);
-            match connection.socket.write(Message::Ping(Bytes::new())) {
-                Ok(()) => {}
-                Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-                Err(error) => return Err(Over::reconnect(format!("cannot send a ping: {error}"))),
-            }
-            connection.unsent_since.get_or_insert(now);
-        }
-        connection.flush()?;
-        if connection.unsent_since.is_some_and(|since| now.saturating_duration_since(since) >= SEND_WITHIN) {
-            return Err(Over::reconnect(format!("the venue took nothing for {SEND_WITHIN:?}")));
-        }
-        Ok(())
     }
 
     /// Waits for the socket, a wake-up or the next deadline; true after a wake-up.
@@ -366,57 +317,5 @@ impl<S: Session, K: Sink<S::Event>> Producer<S, K> {
             self.sink.deliver(&mut self.effects.events, connection.reading_since, token);
         }
         connection.socket.get_ref().get_ref().shutdown();
-    }
-}
-
-impl Connection {
-    fn flush(&mut self) -> Result<(), Over> {
-        if self.unsent_since.is_none() {
-            return Ok(());
-        }
-        match self.socket.flush() {
-            Ok(()) => self.unsent_since = None,
-            Err(Error::Io(error)) if error.kind() == std::io::ErrorKind::WouldBlock => {}
-            Err(error) => return Err(Over::reconnect(format!("cannot send: {error}"))),
-        }
-        Ok(())
-    }
-
-    fn last_pinged_or_heard(&self) -> Instant {
-        self.pinged.map_or(self.last_heard, |pinged| pinged.max(self.last_heard))
-    }
-
-    fn next_deadline(&self) -> Instant {
-        let alive = self.pinged.map_or(self.last_heard + PING_EVERY, |pinged| pinged + PONG_WITHIN);
-        self.unsent_since.map_or(alive, |since| alive.min(since + SEND_WITHIN))
-    }
-}
-
-fn open_failure(error: OpenError) -> Over {
-    let patient = |first, cap| Advice::ReconnectPatiently { first: Duration::from_secs(first), cap: Duration::from_secs(cap) };
-    let advice = match &error {
-        OpenError::Stopped => return Over::Stopped,
-        OpenError::Refused { status: 401 | 403, .. } => Advice::Refuse,
-        OpenError::Refused { status: 429, retry_after } => {
-            let first = retry_after.unwrap_or(Duration::from_secs(10));
-            Advice::ReconnectPatiently { first, cap: Duration::from_secs(120).max(first) }
-        }
-        OpenError::Refused { status: 300..=399, .. } => patient(60, 600),
-        _ => Advice::Reconnect,
-    };
-    let cause = match &error {
-        OpenError::Refused { status: 401 | 403, .. } => format!("{error}; check the keys and what they may do"),
-        OpenError::Refused { status: 300..=399, .. } => format!("{error}, a redirect, which is not followed; check the address"),
-        _ => error.to_string(),
-    };
-    Over::Ended(SessionEnd { cause, advice })
-}
-
-fn read_failure(error: &Error) -> String {
-    match error {
-        Error::ConnectionClosed | Error::AlreadyClosed => "the venue closed the connection".to_owned(),
-        Error::Capacity(_) => format!("a message beyond the limit: {error}"),
-        Error::Protocol(_) | Error::Utf8(_) => format!("not a proper WebSocket message: {error}"),
-        other => format!("the connection broke: {other}"),
     }
 }
