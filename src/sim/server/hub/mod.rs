@@ -1,5 +1,9 @@
 //! Who is connected, who holds which slot, and who gets what. Guarded by one lock, under which nothing blocks.
 
+mod batch;
+mod peer;
+mod watcher;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -7,15 +11,17 @@ use std::time::{Duration, Instant};
 use serde_json::Value;
 use tungstenite::Bytes;
 
+use self::batch::{Encoded, skewed};
+pub(super) use self::peer::{Peer, PeerKind};
+pub(super) use self::watcher::Watcher;
 use super::counters::Counters;
 use super::history::History;
-use super::outbox::{Out, Outbox, Signal};
+use super::outbox::{Out, Signal};
 use super::record::{ConnectionRecord, StageFault};
 use crate::config::Codec;
 use crate::model::Timestamp;
-use crate::sim::clock::SimClock;
 use crate::sim::codec;
-use crate::sim::events_log::{Event, EventKind, EventLog, Mark};
+use crate::sim::events_log::{Event, EventLog, Mark};
 use crate::sim::exchange::Update;
 use crate::sim::fault::{Fault, FaultSpec, Faults, Measure, Target, after};
 use crate::sim::message::{Family, SimMessage};
@@ -50,57 +56,6 @@ pub(super) enum Slot {
     Held(u64),
     /// Its connection died without a close, and is believed alive until then.
     Haunted(Instant),
-}
-
-#[derive(Debug)]
-pub(super) struct Peer {
-    pub path: String,
-    pub outbox: Arc<Outbox>,
-    pub codec: Codec,
-    pub kind: PeerKind,
-}
-
-#[derive(Debug)]
-pub(super) enum PeerKind {
-    Data { family: Family, subscriptions: Arc<Subscriptions> },
-    Trading { account: Option<String>, listening: bool },
-}
-
-/// A reader of server-sent events.
-#[derive(Debug)]
-pub(super) struct Watcher {
-    pub path: &'static str,
-    pub kind: EventKind,
-    pub account: String,
-    pub end: Option<Mark>,
-    pub clock: SimClock,
-    pub outbox: Arc<Outbox>,
-}
-
-impl Peer {
-    fn is_data(&self) -> bool {
-        matches!(self.kind, PeerKind::Data { .. })
-    }
-
-    pub(super) fn target(&self) -> Target<'_> {
-        Target { trading: !self.is_data(), path: &self.path }
-    }
-
-    /// A data frame on its way: faults may have their way with it.
-    fn send(&self, text: bool, bytes: Bytes, faults: &mut Faults, counters: &mut Counters) {
-        counters.frames_out += 1;
-        counters.bytes_out += bytes.len() as u64;
-        if !faults.any() {
-            return self.outbox.push(Out::Frame { text, bytes });
-        }
-        let (target, now) = (self.target(), Instant::now());
-        for frame in faults.framed(text, bytes, &target, now) {
-            let due = faults.latency(&target, now).map(|late| now + late);
-            let (text, bytes) = (frame.text, frame.bytes);
-            let out = if frame.fragmented { Out::Fragments { text, bytes } } else { Out::Frame { text, bytes } };
-            if frame.forced { self.outbox.push_forced(out, due) } else { self.outbox.push_late(out, due) }
-        }
-    }
 }
 
 /// A client's document in its connection's codec and kind of frame: the trading host sends JSON in binary frames.
@@ -334,77 +289,6 @@ impl Hub {
 
     pub(super) fn signal_all(&self, signal: Signal) {
         self.peers.values().for_each(|peer| peer.outbox.signal(signal));
-    }
-}
-
-impl Watcher {
-    fn target(&self) -> Target<'_> {
-        Target { trading: true, path: self.path }
-    }
-
-    /// Lets a fault of open streams happen; `false` when it is none of those that readers of events know.
-    fn struck(&self, fault: Fault) -> bool {
-        match fault {
-            Fault::Drop => self.outbox.signal(Signal::Drop),
-            Fault::HalfOpen => self.outbox.signal(Signal::Mute),
-            // There are no close frames here: what is queued goes out, and the connection ends.
-            Fault::Close => self.outbox.push(Out::Close(0)),
-            _ => return false,
-        }
-        true
-    }
-
-    /// How late it hears of the ledger.
-    fn lag(&self, faults: &Faults) -> Option<Duration> {
-        if self.kind == EventKind::Activities && faults.any() { faults.lag(&self.target(), Instant::now()) } else { None }
-    }
-
-    fn tell(&self, account: &str, event: &Event, faults: &Faults) {
-        if self.kind != event.kind || self.account != account {
-            return;
-        }
-        let now = Instant::now();
-        let mute = faults.any() && faults.until(Fault::Mute, &self.target(), now).is_some();
-        if !mute && self.end.is_none_or(|end| !event.is_past(end)) {
-            let due = self.lag(faults).map(|lag| now + self.clock.wait_until(after(event.at, lag), now));
-            self.outbox.push_late(Out::Frame { text: true, bytes: format!("data: {}\n\n", event.text).into() }, due);
-        }
-        if self.end.is_some_and(|end| event.reaches(end)) {
-            self.outbox.push(Out::Close(0));
-        }
-    }
-}
-
-/// The batch with the times that a wrong clock gives it.
-fn skewed(batch: &[SimMessage], faults: &Faults, target: &Target<'_>, now: Instant) -> Option<Vec<SimMessage>> {
-    faults.measure(Fault::ClockSkew, target, now)?;
-    Some(batch.iter().map(|message| SimMessage { at: faults.skewed(message.at, target, now), ..message.clone() }).collect())
-}
-
-/// The elements of a batch in one codec.
-struct Encoded {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
-}
-
-impl Encoded {
-    fn new(codec: Codec, batch: &[SimMessage]) -> Encoded {
-        let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(batch.len()));
-        for message in batch {
-            codec::write_message(codec, message, &mut bytes);
-            ends.push(bytes.len());
-        }
-        Encoded { bytes, ends }
-    }
-
-    fn frame(&self, family: Family, codec: Codec, wanted: &Subscriptions, batch: &[SimMessage]) -> Option<Bytes> {
-        let starts = std::iter::once(0).chain(self.ends.iter().copied());
-        let pieces = starts.zip(&self.ends).zip(batch);
-        let chosen: Vec<&[u8]> = pieces
-            .filter(|(_, message)| Family::of(&message.symbol) == family && wanted.wants(message))
-            .map(|((start, end), _)| &self.bytes[start..*end])
-            .collect();
-        (!chosen.is_empty()).then(|| codec::frame(codec, chosen.into_iter()).into())
     }
 }
 
