@@ -14,9 +14,8 @@ use crossbeam_channel::{Receiver, Sender, TrySendError, select};
 use super::backlog::Backlog;
 use super::entries::Gate;
 use super::error::RedisError;
-use super::link::{Connector, check_role};
+use super::link::Connector;
 use super::pace::{Hush, Pacer, held_back};
-use super::resp::Reply;
 use super::session::{Failure, MAX_PIPELINE, Session};
 use crate::config::RedisSettings;
 use crate::observe::{Counter, Gauge};
@@ -383,14 +382,9 @@ impl Control {
 
     fn ask_role(&mut self) {
         self.ask_role_at = Instant::now() + ASK_ROLE_EVERY;
-        let Ok(value) = self.ask("ROLE", &::redis::cmd("ROLE")) else { return };
-        let role: Vec<Value> = from_redis_value(value).unwrap_or_default();
-        let role = role.into_iter().next().and_then(|role| from_redis_value::<String>(role).ok()).unwrap_or_default();
-        let place = self.session.as_ref().map(|session| session.place().to_owned()).unwrap_or_default();
-        if let Err(error) = check_role(&place, &Reply::Array(vec![Reply::Simple(role)])) {
-            self.lose(error);
-        } else if let Some(moved) = self.connector.moved_from(&place, &self.token) {
-            self.lose(moved);
+        let Some(session) = &mut self.session else { return };
+        if let Err(failure) = session.check_master(&self.connector, &self.token) {
+            self.failed(failure);
         }
     }
 

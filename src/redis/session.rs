@@ -1,16 +1,17 @@
 //! A blocking connection of the redis crate, opened carefully and used within time limits, for the slow and rare work.
 //!
-//! The crate can neither be woken nor bounded over a whole call, so a link of our own looks first (name service, login, role
-//! and TLS, all stoppable), and every read and write has a limit. Any I/O error ends the session: after one the crate may take
-//! a late reply for another command's.
+//! The crate can neither be woken nor bounded over a whole call, so a link of our own looks first (name service, login,
+//! role and TLS, all stoppable), and every read and write has a limit. Any I/O error ends the session: after one the
+//! crate may take a late reply for another command's.
 
 use std::time::{Duration, Instant};
 
 use ::redis::io::tcp::TcpSettings;
-use ::redis::{Client, Cmd, Connection, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisConnectionInfo, TlsCertificates, Value};
+use ::redis::{Client, Cmd, Connection, ConnectionAddr, ErrorKind, IntoConnectionInfo, RedisConnectionInfo, TlsCertificates, Value, from_redis_value};
 
 use super::error::RedisError;
-use super::link::{Connector, ServerInfo};
+use super::link::{Connector, ServerInfo, check_role};
+use super::resp::Reply;
 use crate::config::RedisPlace;
 use crate::runtime::StopToken;
 
@@ -111,6 +112,14 @@ impl Session {
     pub(super) fn ask(&mut self, name: &'static str, command: &Cmd) -> Result<Value, Failure> {
         let mut answers = self.exchange(name, std::slice::from_ref(command)).map_err(Failure::Broken)?;
         answers.pop().unwrap_or_else(|| Err(Failure::Broken(RedisError::Closed { place: self.place.clone(), cause: "no answer".to_owned() })))
+    }
+
+    /// Whether it leads to a master still, and sentinels would lead nowhere else. `Refused` for a user who may not ask.
+    pub(super) fn check_master(&mut self, connector: &Connector, token: &StopToken) -> Result<(), Failure> {
+        let answer: Vec<Value> = from_redis_value(self.ask("ROLE", &::redis::cmd("ROLE"))?).unwrap_or_default();
+        let role = answer.into_iter().next().and_then(|role| from_redis_value::<String>(role).ok()).unwrap_or_default();
+        check_role(&self.place, &Reply::Array(vec![Reply::Simple(role)])).map_err(Failure::Broken)?;
+        connector.moved_from(&self.place, token).map_or(Ok(()), |moved| Err(Failure::Broken(moved)))
     }
 
     /// An error reply that leaves the session usable; `Err` for those that say it is of no more use.

@@ -15,9 +15,8 @@ use ::redis::{Cmd, Value, from_redis_value};
 pub use target::{EntryNumber, Foreign, Next, Target};
 
 use super::error::RedisError;
-use super::link::{Connector, check_role};
+use super::link::Connector;
 use super::pace::{Hush, Pacer, held_back};
-use super::resp::Reply;
 use super::session::{Failure, MAX_PIPELINE, Session};
 use crate::config::RedisSettings;
 use crate::observe::{Counter, Gauge};
@@ -162,8 +161,8 @@ impl StreamWriter {
         }
     }
 
-    /// Publishes `messages` and, behind them, appends number `n` of a stream. No message is left, and all went out unless the
-    /// connection was lost.
+    /// Publishes `messages` and, behind them, appends number `n` of a stream. No message is left, and all went out
+    /// unless the connection was lost.
     pub fn append(&mut self, messages: &mut Messages, target: &Target, n: u64, json: &str) -> Result<Appended, Undone> {
         if messages.0.len() >= MAX_PIPELINE {
             self.publish(messages)?;
@@ -248,18 +247,10 @@ impl StreamWriter {
     fn ask_role(&mut self) {
         self.ask_role_at = Instant::now() + ASK_ROLE_EVERY;
         let Some(session) = &mut self.session else { return };
-        let place = session.place().to_owned();
-        let role = match session.ask("ROLE", &::redis::cmd("ROLE")) {
-            Ok(value) => from_redis_value::<Vec<Value>>(value).unwrap_or_default(),
+        match session.check_master(&self.connector, &self.token) {
+            Err(Failure::Broken(error)) => self.lose(error),
             // A user who may not ask.
-            Err(Failure::Refused(..)) => return,
-            Err(Failure::Broken(error)) => return self.lose(error),
-        };
-        let role = role.into_iter().next().and_then(|role| from_redis_value::<String>(role).ok()).unwrap_or_default();
-        if let Err(error) = check_role(&place, &Reply::Array(vec![Reply::Simple(role)])) {
-            self.lose(error);
-        } else if let Some(moved) = self.connector.moved_from(&place, &self.token) {
-            self.lose(moved);
+            Err(Failure::Refused(..)) | Ok(()) => {}
         }
     }
 
