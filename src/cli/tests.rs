@@ -1,9 +1,7 @@
 //! The commands against a private Redis and a broker that says what the test tells it to.
 
 use super::*;
-use std::io::{self, BufRead, BufReader, Write};
-use std::path::PathBuf;
-use std::process::{Child, Stdio};
+use std::io::{self, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,36 +9,22 @@ use crossbeam_channel::{Receiver, Sender, unbounded};
 use parking_lot::Mutex;
 
 use super::out::Out;
+use crate::redis::test_server::{RedisOptions, RedisServer};
 
 const STATUS: &str = r#"{"type":"status","state":"running","epoch":1,"pid":7,"version":"0.1.0","started_at":1763700000000,
     "health":{"score":1.0,"reasons":[]},"streams":[{"name":"alp-data","state":"streaming","since":1763700000000,"symbols":1}],"symbols":1,"bots":1}"#;
 
 struct Redis {
-    server: Child,
-    socket: PathBuf,
-    _folder: tempfile::TempDir,
+    server: RedisServer,
 }
 
 impl Redis {
     fn start() -> Redis {
-        let folder = tempfile::tempdir().unwrap();
-        let socket = folder.path().join("redis.sock");
-        let mut server = std::process::Command::new("redis-server")
-            .args(["--port", "0", "--save", "", "--appendonly", "no", "--daemonize", "no", "--unixsocket"])
-            .arg(&socket)
-            .current_dir(folder.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(server.stdout.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap().contains("eady to accept connections")));
-        // The server must never wait for somebody to read its log.
-        std::thread::spawn(move || lines.for_each(drop));
-        Redis { server, socket, _folder: folder }
+        Redis { server: RedisOptions::default().unix().start() }
     }
 
     fn url(&self) -> String {
-        format!("unix://{}?db=3", self.socket.display())
+        format!("{}?db=3", self.server.url())
     }
 
     fn connect(&self) -> redis::Connection {
@@ -78,13 +62,6 @@ impl Redis {
         });
         is_up.recv_timeout(Duration::from_secs(20)).unwrap();
         requests
-    }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
     }
 }
 
@@ -226,8 +203,7 @@ fn status_shows_a_running_broker_and_fails_without_one() {
 #[test]
 fn without_redis_the_address_is_named() {
     let mut redis = Redis::start();
-    redis.server.kill().unwrap();
-    redis.server.wait().unwrap();
+    redis.server.kill();
     for command in ["status", "watch AAPL", "register AAPL", "logs"] {
         let (code, _, notes) = start(&redis, command).end();
         assert!(code == exit::FAILED && notes[0].contains(&redis.url()), "{notes:?}");
