@@ -15,7 +15,7 @@
 //! | 8 | `hub`, `client` |
 //! | 9 | `cli` |
 //!
-//! Siblings of one layer meet only where they are composed: in `hub/service.rs` and in `cli`.
+//! Siblings of one layer meet only where they are composed: in `hub/service` and in `cli`.
 
 pub mod calendar;
 pub mod cli;

@@ -1,5 +1,5 @@
-//! The role `bare`: PUBLISH of ready-made messages straight into Redis, the floor that any service stands on. Without a rate
-//! and without answers it is the limit of the machine.
+//! The role `bare`: PUBLISH of ready-made messages straight into Redis, the floor that any service stands on. Without a
+//! rate and without answers it is the limit of the machine.
 
 use std::io;
 

@@ -1,4 +1,5 @@
-//! A figure: what was measured, what it is held against, and whether it is good enough. A line of JSON and a row of a table.
+//! A figure: what was measured, what it is held against, and whether it is good enough. A line of JSON and a row of a
+//! table.
 
 use serde_json::{Map, Value, json};
 

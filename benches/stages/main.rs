@@ -31,8 +31,8 @@ use criterion::Criterion;
 
 /// How many symbols are wanted: those of a few bots, and the whole market.
 const SYMBOLS: [usize; 2] = [100, 11_000];
-/// Enough that each symbol comes twice, and the same for every number of symbols: a processor's caches must not tell them apart by
-/// the bytes that are read.
+/// Enough that each symbol comes twice, and the same for every number of symbols: a processor's caches must not tell
+/// them apart by the bytes that are read.
 const MESSAGES: usize = 22_000;
 
 fn main() {

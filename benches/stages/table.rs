@@ -4,7 +4,8 @@ use std::time::SystemTime;
 
 use serde_json::Value;
 
-/// Prints each measurement made since then, by the message: the median, and the fastest sample, which says more on a busy machine.
+/// Prints each measurement made since then, by the message: the median, and the fastest sample, which says more on a
+/// busy machine.
 pub fn print(since: SystemTime) {
     // Where criterion writes.
     let folder = std::env::var_os("CRITERION_HOME").map_or_else(|| Path::new(env!("CARGO_TARGET_TMPDIR")).with_file_name("criterion"), PathBuf::from);

@@ -1,4 +1,5 @@
-//! The days on which the exchanges of the United States stay closed or close early, by rule, and the few that no rule foresees.
+//! The days on which the exchanges of the United States stay closed or close early, by rule, and the few that no rule
+//! foresees.
 
 use jiff::civil::{Date, Weekday, date};
 

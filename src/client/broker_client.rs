@@ -92,7 +92,8 @@ impl BrokerClient {
         id.expect("a client order id")
     }
 
-    /// Places an order. The same one again never places a second: keep its name before you call if you must know after a crash.
+    /// Places an order. The same one again never places a second: keep its name before you call if you must know after
+    /// a crash.
     pub fn place(&mut self, order: &OrderRequest) -> Answer {
         self.ask("place", place_fields(order))
     }

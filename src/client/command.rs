@@ -71,7 +71,8 @@ impl Asked {
         self.names.first().cloned()
     }
 
-    /// The answer, if this message is it: a reply, or the order stream's entry for the order. `sent` counts how often it was asked.
+    /// The answer, if this message is it: a reply, or the order stream's entry for the order. `sent` counts how often
+    /// it was asked.
     pub fn answered_by(&self, text: &str, sent: u32) -> Option<Answer> {
         let message: Message = serde_json::from_str(text).ok()?;
         let (result, name) = match message.r#type.as_str() {

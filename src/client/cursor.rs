@@ -63,8 +63,8 @@ struct Saved {
     seen: VecDeque<String>,
 }
 
-/// Where a bot stands, what it has seen, and in `state` what it made of it; saved in one, so that each event counts once. The
-/// default one is forgotten with the program.
+/// Where a bot stands, what it has seen, and in `state` what it made of it; saved in one, so that each event counts
+/// once. The default one is forgotten with the program.
 #[derive(Debug, Default)]
 pub struct Cursor {
     path: Option<PathBuf>,

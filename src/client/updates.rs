@@ -12,7 +12,8 @@ use super::cursor::{Cursor, StreamId};
 /// How long one look waits in Redis for news; less than its answer may take.
 const LOOK: Duration = Duration::from_secs(2);
 
-/// Entries are missing between the two: ask for the open orders and the executions. The next event is the one that was found.
+/// Entries are missing between the two: ask for the open orders and the executions. The next event is the one that was
+/// found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the order stream goes on with {found} after {after}")]
 pub struct Gap {

@@ -156,7 +156,8 @@ impl Reader<'_> {
 
     fn keys(&mut self, at: &str, key_id: Option<Given>, secret_key: Option<Given>, environment: Environment) -> Option<(Secret, Secret)> {
         let names = if environment == Environment::Live { KEYS_OF_LIVE } else { KEYS_OF_PAPER };
-        // Both from one place: the key of one account with the secret of another is refused by the venue in words that help nobody.
+        // Both from one place: the key of one account with the secret of another is refused by the venue in words that
+        // help nobody.
         let (pair, (key_name, secret_name)) = match (key_id, secret_key) {
             (None, None) => {
                 let of = |name: &str| self.variables.get(name).map(|v| Given::of_variable(name, v));

@@ -1,7 +1,7 @@
 //! Variables: the lines of a `.env` file and, before them, the process environment.
 //!
-//! The format is what Docker's `--env-file` and python-dotenv read alike: nothing in a value is expanded, so a password may contain `$`.
-//! Values are looked up here and never put into the process environment.
+//! The format is what Docker's `--env-file` and python-dotenv read alike: nothing in a value is expanded, so a password
+//! may contain `$`. Values are looked up here and never put into the process environment.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -1,7 +1,8 @@
 //! `${VAR}` and `${VAR:default}` inside one text.
 //!
-//! Works on values that are parsed already, so a secret with `#`, `:` or quotes in it stays whole, and what a variable holds is never
-//! interpolated again. The result stays text: the reader of a key decides whether `7497` is a number, and a password of digits keeps its zeros.
+//! Works on values that are parsed already, so a secret with `#`, `:` or quotes in it stays whole, and what a variable
+//! holds is never interpolated again. The result stays text: the reader of a key decides whether `7497` is a number,
+//! and a password of digits keeps its zeros.
 
 /// Why a text with placeholders cannot be completed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

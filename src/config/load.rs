@@ -30,7 +30,8 @@ pub struct Sources {
     pub file: Option<PathBuf>,
     /// Read if it exists. `None`: the `.env` beside the file.
     pub dotenv: Option<PathBuf>,
-    /// The folder of the exchange files, read if it exists. `None`: `exchanges` beside the file. `BROKER_EXCHANGES_DIR` wins, and must exist.
+    /// The folder of the exchange files, read if it exists. `None`: `exchanges` beside the file. `BROKER_EXCHANGES_DIR`
+    /// wins, and must exist.
     pub exchanges: Option<PathBuf>,
     pub env: BTreeMap<String, String>,
     /// `--sim`: the built-in exchange alone, whatever keys there are.

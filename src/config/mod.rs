@@ -1,8 +1,9 @@
 //! What the operator decides: files and environment in, one checked [`Config`] out.
 //!
-//! A value is looked for in the process environment, then in `.env` beside the file, then in the file, then there is a default;
-//! an empty variable counts as not set. The files of brokers, in the folder `exchanges`, read the variables that they name. Every mistake is collected and told with its place, what was found and what is allowed.
-//! Must not know threads, sockets or messages.
+//! A value is looked for in the process environment, then in `.env` beside the file, then in the file, then there is a
+//! default; an empty variable counts as not set. The files of brokers, in the folder `exchanges`, read the variables
+//! that they name. Every mistake is collected and told with its place, what was found and what is allowed. Must not
+//! know threads, sockets or messages.
 
 mod accounts;
 mod address;

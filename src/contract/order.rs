@@ -1,5 +1,5 @@
-//! Order updates as bots see them: the entry of the stream, which is the copy for `TICKER_UPDATES_{symbol}` too, and the short
-//! copy for `order:{account_id}`.
+//! Order updates as bots see them: the entry of the stream, which is the copy for `TICKER_UPDATES_{symbol}` too, and
+//! the short copy for `order:{account_id}`.
 
 use serde::Serialize;
 use serde_json::value::RawValue;

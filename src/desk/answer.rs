@@ -207,8 +207,8 @@ impl Answer {
         }
     }
 
-    /// An answer that was kept, once more. `None` when nothing was decided by it: what it refused may be asked again under the
-    /// same name.
+    /// An answer that was kept, once more. `None` when nothing was decided by it: what it refused may be asked again
+    /// under the same name.
     pub fn repeated(action: &str, json: &str) -> Option<Answer> {
         let kept: Kept = serde_json::from_str(json).ok()?;
         Answer::said(action, json).filter(|_| is_decided(kept.result, kept.advice.as_deref()))

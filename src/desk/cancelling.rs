@@ -40,8 +40,8 @@ impl Desk {
         }
     }
 
-    /// What was sent and is taken for refused may have arrived after all, or the name be that of another order: the venue is
-    /// asked. What was never sent needs no question.
+    /// What was sent and is taken for refused may have arrived after all, or the name be that of another order: the
+    /// venue is asked. What was never sent needs no question.
     fn never_stood_there(asked: &Asked<'_>, key: &OrderKey, record: &CommandRecord, status: OrderStatus) -> Answer {
         let unknown = match record.sent {
             0 => Err(BrokerError::NotOpen(status)),

@@ -47,7 +47,8 @@ impl Sights {
             MarketSight::Quote { bid, ask, .. } => (seen.bid, seen.ask) = (shown(bid), shown(ask)),
             MarketSight::Halted | MarketSight::Resumed | MarketSight::Limits { .. } | MarketSight::Session(_) => return,
         }
-        // By our own clock: a venue's clock that is ahead would make an old price look fresh. A trade makes no quote younger.
+        // By our own clock: a venue's clock that is ahead would make an old price look fresh. A trade makes no quote
+        // younger.
         if seen.at.is_none() || matches!(event.seen, MarketSight::Quote { .. }) || (seen.bid.is_none() && seen.ask.is_none()) {
             seen.at = Some(received);
         }

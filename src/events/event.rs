@@ -69,7 +69,8 @@ pub struct OrderUpdate {
     pub reason: Option<String>,
     pub at: Timestamp,
     pub source: Source,
-    /// The venue's own words for it, where bots are to see those: an event or a status that we do not know stands only here.
+    /// The venue's own words for it, where bots are to see those: an event or a status that we do not know stands only
+    /// here.
     pub words: Option<Arc<OrderEvent>>,
 }
 

@@ -90,7 +90,8 @@ pub trait Broker: Send + Sync + fmt::Debug {
         orders.iter().map(|order| self.order(order)).collect()
     }
 
-    /// Every order that was sent after `since`, whatever became of it, oldest first; `None` when this venue cannot list them.
+    /// Every order that was sent after `since`, whatever became of it, oldest first; `None` when this venue cannot list
+    /// them.
     fn orders_since(&self, since: Timestamp) -> Result<Option<Vec<Order>>, BrokerError> {
         let _ = since;
         Ok(None)
@@ -104,8 +105,8 @@ pub trait Broker: Send + Sync + fmt::Debug {
         Ok(None)
     }
 
-    /// Executions after `since`, oldest first, a page of about `limit`: those of one instant stay together, so that who goes
-    /// on from the time of the last one misses none. An empty page is the end.
+    /// Executions after `since`, oldest first, a page of about `limit`: those of one instant stay together, so that who
+    /// goes on from the time of the last one misses none. An empty page is the end.
     fn fills(&self, since: Timestamp, limit: usize) -> Result<Vec<Fill>, BrokerError>;
 
     /// All that is held or owed.

@@ -26,7 +26,8 @@ use crate::runtime::{Stop, StopKind, Task, Threads, wall_now};
 
 /// Commands that wait for the dispatcher; beyond it Redis keeps them.
 const COMMANDS: usize = 256;
-/// Entries dealt with whose acknowledgement is on its way: more than can be under way, so that no worker waits when Redis is gone.
+/// Entries dealt with whose acknowledgement is on its way: more than can be under way, so that no worker waits when
+/// Redis is gone.
 const DONE: usize = 4_096;
 /// About so many commands stay in Redis for people to look at.
 const KEPT: u64 = 100_000;

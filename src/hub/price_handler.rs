@@ -1,7 +1,7 @@
 //! The thread that owns the price book and its Redis connection.
 //!
-//! It never blocks on Redis. [`Pressure`] says whether a burst that Redis cannot take at once waits on the lane or is folded.
-//! Must not know exchanges or who registered what.
+//! It never blocks on Redis. [`Pressure`] says whether a burst that Redis cannot take at once waits on the lane or is
+//! folded. Must not know exchanges or who registered what.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};

@@ -57,7 +57,8 @@ impl Timestamp {
     }
 }
 
-/// Writes times as [`Timestamp::write_rfc3339`] does, for somebody who writes many of about the same second: its text is kept.
+/// Writes times as [`Timestamp::write_rfc3339`] does, for somebody who writes many of about the same second: its text
+/// is kept.
 #[derive(Debug, Clone)]
 pub struct TimeText {
     second: i64,

@@ -5,7 +5,8 @@ use std::time::Instant;
 
 use ::redis::Cmd;
 
-/// Several times what all bots may register; beyond it new fields are refused, and the supervisor's rewrite makes up for them.
+/// Several times what all bots may register; beyond it new fields are refused, and the supervisor's rewrite makes up
+/// for them.
 const MAX_FIELDS: usize = 200_000;
 /// There are a handful.
 const MAX_LEASES: usize = 64;

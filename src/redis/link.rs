@@ -161,8 +161,8 @@ impl Connector {
         Err(RedisError::Sentinel { master: master.clone(), cause })
     }
 
-    /// The sentinels name another master than the server at `place`. It may not know yet: one that hung through a failover goes
-    /// on as a master, and takes PUBLISH, until it is told. Sentinels that cannot be asked move nobody.
+    /// The sentinels name another master than the server at `place`. It may not know yet: one that hung through a
+    /// failover goes on as a master, and takes PUBLISH, until it is told. Sentinels that cannot be asked move nobody.
     pub(super) fn moved_from(&self, place: &str, token: &StopToken) -> Option<RedisError> {
         if !self.has_sentinels() {
             return None;
@@ -183,7 +183,8 @@ impl Connector {
         resp::command(&mut question, &[b"SENTINEL", b"get-master-addr-by-name", master.as_bytes()]);
         let mut answers = link.ask(&question, 1, deadline, token)?;
         if matches!(answers.first(), Some(Reply::Error(text)) if text.starts_with("NOAUTH")) {
-            // A guarded sentinel is taken to share the login of its servers; a wrong one answers the question with NOAUTH again.
+            // A guarded sentinel is taken to share the login of its servers; a wrong one answers the question with
+            // NOAUTH again.
             let mut login = Zeroizing::new(Vec::new());
             self.write_auth(&mut login);
             login.extend_from_slice(&question);

@@ -1,6 +1,7 @@
 //! The registration subscriber: a blocking thread that turns what bots publish into messages on a channel.
 //!
-//! Must not know what the messages mean; it hands their bytes on, and drops the absurdly long ones before anybody parses them.
+//! Must not know what the messages mean; it hands their bytes on, and drops the absurdly long ones before anybody
+//! parses them.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -20,7 +21,8 @@ use crate::runtime::{StopToken, Waited};
 const READ_WITHIN: Duration = Duration::from_millis(250);
 /// After so much silence the connection is asked whether it still stands.
 const ASK_AFTER: Duration = Duration::from_secs(1);
-/// With [`ASK_AFTER`] and one read this finds a half-open connection within 3 s, and lets a stop wait no longer than it may.
+/// With [`ASK_AFTER`] and one read this finds a half-open connection within 3 s, and lets a stop wait no longer than it
+/// may.
 const PONG_WITHIN: Duration = Duration::from_millis(1500);
 /// Dropping the crate's subscription says goodbye and waits this long for each answer.
 const GOODBYE_WITHIN: Duration = Duration::from_millis(100);
@@ -133,9 +135,9 @@ impl Listener {
         self.ask(pubsub, place)
     }
 
-    /// Is the connection alive, and are we subscribed? The crate swallows a refused SUBSCRIBE; but what follows one that stands
-    /// is an array, be it the confirmation of a further channel or the answer to the PING. What is left over of these is
-    /// skipped by the reads in between, so the next PING is met by its own answer.
+    /// Is the connection alive, and are we subscribed? The crate swallows a refused SUBSCRIBE; but what follows one
+    /// that stands is an array, be it the confirmation of a further channel or the answer to the PING. What is left
+    /// over of these is skipped by the reads in between, so the next PING is met by its own answer.
     fn ask(&self, pubsub: &mut PubSub<'_>, place: &str) -> Result<(), End> {
         let failed = |error: ::redis::RedisError| {
             if error.is_timeout() {

@@ -145,7 +145,8 @@ impl StopToken {
         self.wait(deadline.saturating_duration_since(Instant::now()))
     }
 
-    /// Runs `close` at a shutdown (at once if that has been): for calls that neither poll nor select, such as HTTP requests.
+    /// Runs `close` at a shutdown (at once if that has been): for calls that neither poll nor select, such as HTTP
+    /// requests.
     pub fn on_shutdown(&self, close: impl FnOnce() + Send + 'static) {
         let mut closers = self.shared.closers.lock();
         if self.is_running() || self.kind() == StopKind::Restart {

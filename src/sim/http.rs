@@ -136,7 +136,8 @@ fn decode(text: &str, plus_is_space: bool) -> String {
     String::from_utf8_lossy(&out).into_owned()
 }
 
-/// An answer with a JSON body, or with none where the status has none; `bare` leaves it out and tells its length all the same.
+/// An answer with a JSON body, or with none where the status has none; `bare` leaves it out and tells its length all
+/// the same.
 pub(super) fn response(status: u16, body: &[u8], request_id: &str, headers: &[(&str, String)], close: bool, bare: bool) -> Vec<u8> {
     let mut head = format!("HTTP/1.1 {status} {}\r\nX-Request-ID: {request_id}\r\n", reason(status));
     // Writing to a String cannot fail.

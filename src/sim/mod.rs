@@ -1,7 +1,8 @@
 //! A built-in exchange on loopback that speaks Alpaca's REST and stream protocols: for users without keys, and for tests.
 //!
-//! Pure in the middle (`exchange`, `market`, `session`, `rest`, `codec`, `http`, `fault`, `limit`, `events_log`: time and randomness are passed in), sockets
-//! and threads at the edge (`server`). Must not know the hub, Redis or the command line.
+//! Pure in the middle (`exchange`, `market`, `session`, `rest`, `codec`, `http`, `fault`, `limit`, `events_log`: time
+//! and randomness are passed in), sockets and threads at the edge (`server`). Must not know the hub, Redis or the
+//! command line.
 
 mod clock;
 mod codec;

@@ -13,8 +13,8 @@ use crate::stage::{Cursor, Stage};
 
 /// Where the broker dies: on the way of a command, and on the way of what the exchange says of it.
 const POINTS: [&str; 8] = ["C1-received", "C3-submitting", "C4-sent", "C5-answered", "C6-replied", "U3-heard", "U4-journaled", "U6-appended"];
-/// What the exchange does beside that with one order in each life of the broker: it takes it and does not say so, or says so
-/// in vain.
+/// What the exchange does beside that with one order in each life of the broker: it takes it and does not say so, or
+/// says so in vain.
 const FAULTS: [&str; 4] = ["order-504=1", "order-500=1", "order-reset=1", "order-lost=1"];
 /// Deliveries of one command at most.
 const DELIVERIES: u64 = 5;
@@ -123,8 +123,8 @@ fn sender(url: &str, seed: u64, total: usize, allowed: &Arc<AtomicUsize>, shared
     })
 }
 
-/// What is wrong with the commands that own no order: every one of them is answered, a cancel with each delivery, a change once
-/// and as it is at the exchange.
+/// What is wrong with the commands that own no order: every one of them is answered, a cancel with each delivery, a
+/// change once and as it is at the exchange.
 fn wrong_replies(history: &History, stream: &[Entry], total: usize, delivered: &BTreeMap<String, u64>) -> Vec<String> {
     let mut told: BTreeMap<String, Vec<&str>> = BTreeMap::new();
     for (name, result) in stream.iter().filter_map(|entry| entry.said.reply()) {

@@ -207,7 +207,8 @@ pub struct ExplainArgs {
     /// Its client order id, or the venue's id
     #[arg(value_name = "ORDER")]
     pub order: String,
-    /// The configuration file that says where the data folder is [default: BROKER_CONFIG, else configs/broker.yaml if it is there]
+    /// The configuration file that says where the data folder is [default: BROKER_CONFIG, else configs/broker.yaml if
+    /// it is there]
     #[arg(long, value_name = "FILE")]
     pub config: Option<PathBuf>,
     /// Print it as JSON

@@ -30,10 +30,12 @@ pub struct SimArgs {
     pub tls_cert: Option<PathBuf>,
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
-    /// Where to serve TLS, so that --listen stays plain; without --tls-cert a certificate is made and shown by /admin/certificate
+    /// Where to serve TLS, so that --listen stays plain; without --tls-cert a certificate is made and shown by
+    /// /admin/certificate
     #[arg(long, value_name = "ADDRESS")]
     pub listen_tls: Option<SocketAddr>,
-    /// A key in place of SIM; may be given more than once, each with an account of its own and the rights and limits of a plan: basic, plus, or unlimited [default plan: basic]
+    /// A key in place of SIM; may be given more than once, each with an account of its own and the rights and limits of
+    /// a plan: basic, plus, or unlimited [default plan: basic]
     #[arg(long = "key", value_name = "ID:SECRET[:PLAN]")]
     pub keys: Vec<SimKey>,
     /// REST requests a minute that a key has on each host; beyond it 429 [default: as its plan]

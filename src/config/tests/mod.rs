@@ -24,7 +24,8 @@ struct Case {
     name: String,
     file: Option<String>,
     dotenv: Option<String>,
-    /// The files of the exchanges folder, by name. The folder is there when one is given, and of another name when `env` says so.
+    /// The files of the exchanges folder, by name. The folder is there when one is given, and of another name when
+    /// `env` says so.
     exchanges: BTreeMap<String, String>,
     env: BTreeMap<String, String>,
     sim: bool,

@@ -2,8 +2,8 @@
 //!
 //! Must not know what the text means.
 
-/// The line of the first `&anchor` or `*alias`. May take a text for one where YAML would not, inside block texts; never the other way round
-/// for what stands in a configuration.
+/// The line of the first `&anchor` or `*alias`. May take a text for one where YAML would not, inside block texts; never
+/// the other way round for what stands in a configuration.
 pub(super) fn first_anchor(text: &str) -> Option<usize> {
     let mut chars = text.chars().peekable();
     let (mut line, mut depth) = (1, 0u32);

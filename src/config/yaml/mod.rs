@@ -1,6 +1,7 @@
 //! YAML text as a tree of texts, each with its place in the file, placeholders completed.
 //!
-//! Must not know which keys exist. Refuses what a configuration does not need and an attacker would: big files, anchors, tags.
+//! Must not know which keys exist. Refuses what a configuration does not need and an attacker would: big files,
+//! anchors, tags.
 
 mod anchors;
 mod lines;

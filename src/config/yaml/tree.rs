@@ -1,7 +1,7 @@
 //! YAML text as a plain tree in which every number keeps its digits as they were written.
 //!
-//! The YAML reader makes floats of decimals, which would change money. So the text is read twice: the first reading says what kind each
-//! value is, the second takes the texts of the numbers. Must not know placeholders or problems.
+//! The YAML reader makes floats of decimals, which would change money. So the text is read twice: the first reading
+//! says what kind each value is, the second takes the texts of the numbers. Must not know placeholders or problems.
 
 use serde::de::{DeserializeSeed, Deserializer, Error, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use std::fmt;

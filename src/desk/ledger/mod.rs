@@ -160,8 +160,8 @@ impl Ledger {
         Ok(n.or(Some(shown)))
     }
 
-    /// More is filled than executions account for: one was lost on its way, and though a later one was heard, and though the
-    /// order has ended, the venue is asked about it.
+    /// More is filled than executions account for: one was lost on its way, and though a later one was heard, and
+    /// though the order has ended, the venue is asked about it.
     fn mind_the_gap(&self, step: &Step<'_>, update: &OrderUpdate, known: Option<&Known>, next: &Known, n: u64) -> Result<(), JournalError> {
         let (account, gap) = (&update.of.account, keys::of_gap(&next.id));
         let before = known.map_or(Decimal::ZERO, |known| known.filled);

@@ -71,7 +71,8 @@ pub(super) fn missing(of: &AccountRef, before: Before<'_>, order: &Order, fills:
         let at = known.map_or(order.times.submitted, |known| known.updated.max(order.times.submitted));
         found.acknowledged(filled, value, at);
     }
-    // Not what the venue said was filled counts, but what it accounted for: of two executions the first may be the lost one.
+    // Not what the venue said was filled counts, but what it accounted for: of two executions the first may be the lost
+    // one.
     let mut told: Vec<Part> = executions.iter().map(|done| Part { at: done.at, quantity: done.quantity, value: worth(done.price, done.quantity) }).collect();
     let accounted: Decimal = told.iter().map(|part| part.quantity).sum();
     let mut left = order.filled - accounted;

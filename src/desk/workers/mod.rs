@@ -11,9 +11,10 @@
 //! | what waits for a seat (`aside`) | 2,048 new ones | the next is denied at once |
 //! | the control queue | its own | [`ANSWER_WITHIN`] is waited for room, then the answer is counted as dropped |
 //!
-//! An entry that was read before is never denied for want of room, nor of a seat: it may have been carried out. What cannot be read, and
-//! what was in hand each time that the process ended, is answered and kept among the dead letters. At the stop what is under way is finished; what no worker has begun stays in Redis and comes again at the next start. Must not know what a command
-//! means beyond its lane.
+//! An entry that was read before is never denied for want of room, nor of a seat: it may have been carried out. What cannot
+//! be read, and what was in hand each time that the process ended, is answered and kept among the dead letters. At the stop
+//! what is under way is finished; what no worker has begun stays in Redis and comes again at the next start. Must not know
+//! what a command means beyond its lane.
 
 mod aside;
 mod backlog;

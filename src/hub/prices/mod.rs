@@ -117,8 +117,8 @@ impl PriceBook {
         self.wildcard = Some((interest, name_of));
     }
 
-    /// Sets in which dialects a symbol's feeds are published, beside what the wildcard publishes; an empty interest ends it. The sequence numbers stay, so
-    /// that they grow when the symbol comes back.
+    /// Sets in which dialects a symbol's feeds are published, beside what the wildcard publishes; an empty interest
+    /// ends it. The sequence numbers stay, so that they grow when the symbol comes back.
     pub fn set_interest(&mut self, now: Instant, id: SymbolId, name: &str, stream: StreamId, interest: Interest) {
         let at = id.0 as usize;
         self.make_place(at);

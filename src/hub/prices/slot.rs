@@ -33,7 +33,8 @@ pub(super) struct Slot {
     name: Box<str>,
 }
 
-/// One dialect's prepared commands. Few symbols are published in both dialects, and hardly any in kinds other than these two.
+/// One dialect's prepared commands. Few symbols are published in both dialects, and hardly any in kinds other than
+/// these two.
 #[derive(Default)]
 struct Heads {
     price: Option<PublishHead>,

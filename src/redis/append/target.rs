@@ -102,8 +102,8 @@ impl Target {
         }
     }
 
-    /// The stream was looked at: `last` is the id that was given last, also if that entry is gone; `epoch` is ours, and `given`
-    /// the last number that its owner has given.
+    /// The stream was looked at: `last` is the id that was given last, also if that entry is gone; `epoch` is ours, and
+    /// `given` the last number that its owner has given.
     ///
     /// # Errors
     /// When it is another's.

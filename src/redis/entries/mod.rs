@@ -1,12 +1,13 @@
-//! The reader of a stream with a consumer group: a blocking thread that hands each entry on and acknowledges what was dealt with.
+//! The reader of a stream with a consumer group: a blocking thread that hands each entry on and acknowledges what was
+//! dealt with.
 //!
 //! An entry stays pending in Redis until it is acknowledged, so after a crash it comes again, but never twice to one
 //! process: what is handed out and not yet acknowledged is known here. The reader outlives those who deal with entries: at
 //! the stop it takes none any more, and goes on acknowledging until the last of them has let go of the channel.
 //!
-//! What is pending is claimed anew, entry by entry, and not read from the consumer's history: that would count a delivery for
-//! entries that are being worked on, and whoever goes by the count would give up a command because Redis was lost a few times.
-//! Must not know what the entries mean.
+//! What is pending is claimed anew, entry by entry, and not read from the consumer's history: that would count a
+//! delivery for entries that are being worked on, and whoever goes by the count would give up a command because Redis
+//! was lost a few times. Must not know what the entries mean.
 
 mod entry;
 mod pass;
@@ -30,7 +31,8 @@ use crate::config::RedisSettings;
 use crate::observe::{Counter, Gauge};
 use crate::runtime::{StopToken, Waited, wall_now};
 
-/// How long one read waits in Redis, which rounds it up to its own tick of 100 ms. A stop waits it out, and so do acknowledgements.
+/// How long one read waits in Redis, which rounds it up to its own tick of 100 ms. A stop waits it out, and so do
+/// acknowledgements.
 const BLOCK_MS: u64 = 20;
 /// Entries in one read.
 const BURST: usize = MAX_PIPELINE;
@@ -60,7 +62,8 @@ pub struct StreamPlace {
     pub consumer: &'static str,
     /// The field of an entry that is read.
     pub field: &'static str,
-    /// About so many entries stay for people to look at. An entry that was not acknowledged is never removed, whatever the number.
+    /// About so many entries stay for people to look at. An entry that was not acknowledged is never removed, whatever
+    /// the number.
     pub kept: u64,
     /// The stream of dead letters: `id`, the field and `reason`.
     pub dead: &'static str,
@@ -219,7 +222,8 @@ impl Reader {
     fn make_group(&mut self, session: &mut Session) -> Result<(), End> {
         let place = self.place;
         self.latest = None;
-        // From the first entry: what bots sent before the group was there is answered too, if only to say that it is too old.
+        // From the first entry: what bots sent before the group was there is answered too, if only to say that it is
+        // too old.
         match session.ask("XGROUP", ::redis::cmd("XGROUP").arg("CREATE").arg(place.key).arg(place.group).arg("0").arg("MKSTREAM")) {
             Err(Failure::Refused(code, _)) if code == "BUSYGROUP" => Ok(()),
             answer => Ok(answer.map(|_| ())?),

@@ -1,7 +1,7 @@
 //! The way out for one handler thread: its own connection, never blocking.
 //!
-//! A thread of its own dials while the connection is down; the handler only ever touches a socket that is up and non-blocking.
-//! Must not know what is published: it moves bytes and counts replies.
+//! A thread of its own dials while the connection is down; the handler only ever touches a socket that is up and
+//! non-blocking. Must not know what is published: it moves bytes and counts replies.
 
 mod ages;
 mod up;
@@ -85,7 +85,8 @@ pub struct Outlet {
 }
 
 impl Outlet {
-    /// Starts dialling at once. `role` names the connection (`alpaca-broker-<role>`) and the dialling thread (`dial-<role>`).
+    /// Starts dialling at once. `role` names the connection (`alpaca-broker-<role>`) and the dialling thread
+    /// (`dial-<role>`).
     pub fn new(role: &'static str, settings: Arc<RedisSettings>, threads: Threads, token: StopToken, stats: Arc<OutletStats>) -> Outlet {
         let connector = Arc::new(Connector::new(settings, role));
         Outlet {
@@ -197,8 +198,8 @@ impl Outlet {
         self.unsent() > 0 || self.up.as_ref().is_some_and(|up| up.link.transport.has_buffered_output())
     }
 
-    /// Blocks until the socket is ready, the stop token wakes us or the deadline passes. While down, until a link is ready or
-    /// the process stops; a nudge is not seen then.
+    /// Blocks until the socket is ready, the stop token wakes us or the deadline passes. While down, until a link is
+    /// ready or the process stops; a nudge is not seen then.
     ///
     /// # Errors
     /// Those of `poll`.

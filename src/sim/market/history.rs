@@ -21,7 +21,8 @@ pub(in crate::sim) const EARLIEST: i64 = 1_451_606_400 / 60;
 /// Waves that the price is made of: their length in minutes, and how far each may move it, in millionths.
 const WAVES: [(i64, i64); 7] = [(525_600, 150_000), (43_200, 60_000), (10_080, 25_000), (1_440, 10_000), (120, 3_000), (10, 1_000), (1, 400)];
 const MILLION: i64 = 1_000_000;
-/// So many minutes before the start the waves begin to calm down, so that they end at the price that the live market begins with.
+/// So many minutes before the start the waves begin to calm down, so that they end at the price that the live market
+/// begins with.
 const CALM: i64 = 7 * 1_440;
 /// Trades in a minute.
 const TRADES: std::ops::RangeInclusive<usize> = 4..=12;

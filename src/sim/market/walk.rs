@@ -66,8 +66,8 @@ impl Market {
         }
     }
 
-    /// The next message of a symbol of its own choice. Equities rest while their market is closed, and hardly move before and
-    /// after the regular session.
+    /// The next message of a symbol of its own choice. Equities rest while their market is closed, and hardly move
+    /// before and after the regular session.
     pub(in crate::sim) fn step(&mut self, now: Timestamp, session: MarketSession) -> Option<SimMessage> {
         let chosen = self.rng.usize(..self.walks.len().max(1));
         let trade = self.rng.u32(..TRADE_EVERY) == 0;

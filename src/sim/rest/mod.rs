@@ -90,8 +90,8 @@ pub(super) fn respond_without_exchange(market: &MarketData, keys: &[SimKey], req
     data::respond(market, key, request, &path, now).or_else(|| clock::respond(market, request, &path, now))
 }
 
-/// Does of a request what has to arrive at the market before it can be answered: cancels before everything is closed. Returns
-/// the account and the orders that it waits for.
+/// Does of a request what has to arrive at the market before it can be answered: cancels before everything is closed.
+/// Returns the account and the orders that it waits for.
 pub(super) fn prepare<'k>(exchange: &mut Exchange, keys: &'k [SimKey], request: &Request<'_>, now: Timestamp) -> Option<(&'k str, Vec<VenueOrderId>)> {
     if (request.method, request.path.trim_matches('/')) != ("DELETE", "v2/positions") {
         return None;

@@ -13,7 +13,8 @@ use super::{HOUR, JOIN, Shared, connection};
 use crate::net::{Interest, wait_ready};
 use crate::runtime::{Stop, StopKind, Task, ThreadOutcome};
 
-/// Connections served at a time by one address. For another one the longest idle gives way; when none is idle, it is hung up on.
+/// Connections served at a time by one address. For another one the longest idle gives way; when none is idle, it is
+/// hung up on.
 const MAX_CONNECTIONS: usize = 256;
 
 /// One connection as it was accepted.

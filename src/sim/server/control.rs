@@ -40,7 +40,8 @@ impl SimControl {
         }
     }
 
-    /// The best quote changes; resting orders that it crosses are filled. Prices that are none are logged and nothing is sent.
+    /// The best quote changes; resting orders that it crosses are filled. Prices that are none are logged and nothing
+    /// is sent.
     pub fn quote(&self, symbol: &str, bid: &str, bid_size: u64, ask: &str, ask_size: u64) {
         match (bid.parse::<Amount>(), ask.parse::<Amount>()) {
             (Ok(bid), Ok(ask)) => {

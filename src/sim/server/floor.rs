@@ -1,4 +1,5 @@
-//! The thread that moves the market: invented or recorded prices, the sessions of the calendar, answers to orders that are due.
+//! The thread that moves the market: invented or recorded prices, the sessions of the calendar, answers to orders that
+//! are due.
 
 use std::time::{Duration, Instant};
 
@@ -113,8 +114,8 @@ struct Bell {
     next: Option<Timestamp>,
 }
 
-/// The session that `at` lies in begins for the exchange, and the auctions that come next are known to it. A market that never
-/// closes has none.
+/// The session that `at` lies in begins for the exchange, and the auctions that come next are known to it. A market
+/// that never closes has none.
 pub(super) fn enter(exchange: &mut Exchange, market: &MarketData, at: Timestamp) -> MarketSession {
     let session = market.session_at(at);
     exchange.set_session(session, at);

@@ -36,8 +36,8 @@ fn status(code: &str, message: &str, reason_code: &str, reason: &str) -> Fact {
 }
 
 impl SimControl {
-    /// Trading of a symbol stops, for a reason such as `T1` (news pending) or `LUDP` (volatility). The invented market leaves
-    /// it alone until [`SimControl::resume`].
+    /// Trading of a symbol stops, for a reason such as `T1` (news pending) or `LUDP` (volatility). The invented market
+    /// leaves it alone until [`SimControl::resume`].
     pub fn halt(&self, symbol: &str, reason_code: &str) {
         self.fact(symbol, halted(reason_code));
     }

@@ -101,7 +101,8 @@ pub fn read_with(text: &str, scan: bool, sink: &mut impl Sink) -> u64 {
     if scanner.at == text.len() { malformed } else { malformed + 1 }
 }
 
-/// The value that starts at `start`, no space before it, and where it ends; `None` at a syntax error. Iterative: depth costs no stack.
+/// The value that starts at `start`, no space before it, and where it ends; `None` at a syntax error. Iterative: depth
+/// costs no stack.
 fn whole_value(text: &str, start: usize) -> Option<(&RawValue, usize)> {
     let raw = <&RawValue>::deserialize(&mut serde_json::Deserializer::from_str(text.get(start..)?)).ok()?;
     Some((raw, start + raw.get().len()))

@@ -157,7 +157,8 @@ impl PaperBroker {
             let first = held.sights.session().is_none();
             held.sights.note_session(session);
             match (&mut held.venue, &held.trouble) {
-                // The engine takes the first word for an opening: it begins anew in that phase, with the opening that the file knows.
+                // The engine takes the first word for an opening: it begins anew in that phase, with the opening that
+                // the file knows.
                 (Some(venue), None) if first => return venue.reload(&self.settings, &held.sights, now),
                 (Some(venue), None) => venue.set_session(session, now),
                 _ => {}

@@ -101,8 +101,8 @@ impl Engine {
         if on_margin { power.max(Decimal::ZERO) } else { power.min(own).max(Decimal::ZERO) }
     }
 
-    /// Money that an order holds, for its units and for what they will be charged. A replacement that is under way holds what it needs beyond the order it replaces: the
-    /// two together hold the larger of both.
+    /// Money that an order holds, for its units and for what they will be charged. A replacement that is under way
+    /// holds what it needs beyond the order it replaces: the two together hold the larger of both.
     pub(super) fn hold(&self, entry: &Entry) -> Decimal {
         if entry.reserve.is_zero() {
             return Decimal::ZERO;

@@ -167,8 +167,8 @@ impl Store {
         found.map_err(|cause| StoreError::of(&self.path, cause))
     }
 
-    /// Executions after `since`, oldest first; those of one instant stay together, so that the next call with the last one's
-    /// time misses none, though the page then has more than `limit`.
+    /// Executions after `since`, oldest first; those of one instant stay together, so that the next call with the last
+    /// one's time misses none, though the page then has more than `limit`.
     pub fn fills(&self, since: Timestamp, limit: usize) -> Result<Vec<Fill>, StoreError> {
         read_fills(&self.db, since, limit).map_err(|cause| StoreError::of(&self.path, cause))
     }

@@ -1,7 +1,7 @@
 //! Market data over REST: the past in pages, the latest of everything, code tables, news.
 //!
-//! Pure, and asks the market alone: the exchange is not held up by a long page. Prices are JSON numbers here, written from their
-//! decimals, never through a float.
+//! Pure, and asks the market alone: the exchange is not held up by a long page. Prices are JSON numbers here, written
+//! from their decimals, never through a float.
 
 mod auctions;
 mod bars;

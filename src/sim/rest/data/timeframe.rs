@@ -67,8 +67,8 @@ impl Timeframe {
         self.first(first.yesterday().ok()?)
     }
 
-    /// The spans that bars of the range begin in, in its order. Days begin at midnight in New York; only the minutes and hours of
-    /// pairs, which are traded through the change of the clocks, are counted in UTC.
+    /// The spans that bars of the range begin in, in its order. Days begin at midnight in New York; only the minutes
+    /// and hours of pairs, which are traded through the change of the clocks, are counted in UTC.
     pub(super) fn spans(self, ask: &Ask<'_>, range: Range) -> impl Iterator<Item = Span> {
         let utc = ask.pairs && matches!(self, Timeframe::Minutes(_));
         let zone = if utc { TimeZone::UTC } else { ask.market.calendar().zone().clone() };
