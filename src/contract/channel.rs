@@ -135,11 +135,6 @@ pub fn order_updates_of_bot(account_id: &str, bot: &str) -> String {
     format!("{ORDER_UPDATES_PREFIX}{account_id}:{bot}")
 }
 
-/// The hash of a symbol's latest messages.
-pub fn last_key(public_name: &str) -> String {
-    format!("{LAST_PREFIX}{public_name}")
-}
-
 /// A bot may choose where its answers go, but not among the channels on which others trust us.
 pub fn is_reply_channel(name: &str) -> bool {
     let plain = !name.is_empty() && name.len() <= 128 && name.bytes().all(|b| b.is_ascii_graphic());
@@ -160,7 +155,6 @@ mod tests {
         let binance: ExchangeName = "binance".parse().unwrap();
         assert_eq!(get_ticker_channel(&public_name(None, "AAPL")), "TICKER_UPDATES_AAPL");
         assert_eq!(typed_channel(MessageType::Price, &public_name(Some(&binance), "BTCUSDT")), "price:binance:BTCUSDT");
-        assert_eq!(last_key("AAPL"), "broker:last:AAPL");
     }
 
     #[test]

@@ -9,7 +9,6 @@ mod line;
 mod log;
 mod metrics;
 mod notify;
-mod throttle;
 
 pub use health::{Facts, Health, StreamFact, assess};
 pub use heartbeat::{Heartbeat, Heartbeats};
@@ -18,4 +17,3 @@ pub use line::printable;
 pub use log::{LogError, LogHandle, init, log_panics};
 pub use metrics::{Counter, Exposition, Gauge, Histogram};
 pub use notify::Notifier;
-pub use throttle::Throttle;

@@ -51,13 +51,9 @@ impl Notifier {
         self.watchdog.map(|limit| limit / 2)
     }
 
+    /// With the line that `systemctl status` shows.
     pub fn ready(&self, status: &str) {
         self.send(&format!("READY=1\nSTATUS={}", printable(status, MAX_STATUS)));
-    }
-
-    /// The line that `systemctl status` shows.
-    pub fn status(&self, status: &str) {
-        self.send(&format!("STATUS={}", printable(status, MAX_STATUS)));
     }
 
     pub fn stopping(&self) {
@@ -119,8 +115,6 @@ mod tests {
         assert_eq!(notifier.ping_every(), Some(Duration::from_secs(10)));
         notifier.ready("12 symbols\nMAINPID=1");
         assert_eq!(heard(&systemd), "READY=1\nSTATUS=12 symbols\\nMAINPID=1");
-        notifier.status("running");
-        assert_eq!(heard(&systemd), "STATUS=running");
         notifier.stopping();
         assert_eq!(heard(&systemd), "STOPPING=1");
     }

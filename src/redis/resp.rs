@@ -221,11 +221,6 @@ impl ReplyReader {
         self.scan = Scan::default();
         Ok(Some(reply))
     }
-
-    /// Bytes that belong to replies not yet taken.
-    pub fn pending(&self) -> usize {
-        self.end - self.start
-    }
 }
 
 /// How far into the current reply we have looked, so that no byte is looked at twice however the stream is cut.

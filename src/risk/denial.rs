@@ -31,24 +31,6 @@ pub enum Rule {
 }
 
 impl Rule {
-    pub const ALL: [Rule; 15] = [
-        Rule::Halted,
-        Rule::ReduceOnly,
-        Rule::DuplicateId,
-        Rule::ForeignName,
-        Rule::AllowedSymbols,
-        Rule::MarketClosed,
-        Rule::StalePrice,
-        Rule::NoPrice,
-        Rule::MaxDailyLoss,
-        Rule::MaxOrderQuantity,
-        Rule::MaxOrderValue,
-        Rule::PriceCollar,
-        Rule::MaxPositionSize,
-        Rule::MaxOpenOrders,
-        Rule::MaxOrdersPerMinute,
-    ];
-
     /// The setting that decides; empty where none does.
     pub fn config_key(self) -> &'static str {
         match self {

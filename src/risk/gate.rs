@@ -11,7 +11,7 @@ use super::approved::{Approved, Ticket};
 use super::book::Book;
 use super::denial::{Denial, Rule};
 use super::entry::Entry;
-use super::halt::{HaltBook, HaltMode, HaltRecord, HaltScope};
+use super::halt::{HaltBook, HaltMode};
 use super::limits::{Holdings, Limits, Sight};
 use super::position::Range;
 use super::protect::protect;
@@ -38,7 +38,7 @@ pub struct Gate {
     limits: Limits,
     bot_limits: BTreeMap<String, Limits>,
     of: Option<AccountRef>,
-    halts: HaltBook,
+    pub(super) halts: HaltBook,
     book: Book,
     rates: Rates,
     approvals: u64,
@@ -199,15 +199,6 @@ impl Gate {
     /// Takes over what was halted before a restart, or what somebody keeps for many gates.
     pub fn adopt_halts(&mut self, halts: HaltBook) {
         self.halts = halts;
-    }
-
-    pub fn set_halt(&mut self, scope: HaltScope, mode: HaltMode, reason: String, now: Timestamp) -> HaltRecord {
-        self.halts.set(scope, mode, reason, now)
-    }
-
-    /// Ends the halt of exactly this scope; `None` when there was none.
-    pub fn resume(&mut self, scope: &HaltScope) -> Option<HaltRecord> {
-        self.halts.resume(scope)
     }
 
     pub fn usage(&self, now: Timestamp) -> Usage {

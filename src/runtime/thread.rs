@@ -77,10 +77,6 @@ impl Threads {
 }
 
 impl<T> Task<T> {
-    pub fn name(&self) -> &Arc<str> {
-        &self.name
-    }
-
     /// Waits for the thread's result.
     ///
     /// # Errors

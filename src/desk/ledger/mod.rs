@@ -288,14 +288,6 @@ impl Ledger {
         step.append(account, &draft).map(drop)
     }
 
-    /// Compares what the venue holds with what we know of it, and takes what nobody has told.
-    ///
-    /// # Errors
-    /// Those of the journal.
-    pub fn report(&self, of: &AccountRef, order: &Order, fills: &[Fill], manner: Manner) -> Result<Reported, JournalError> {
-        self.journal.write(|step| self.compare(step, of, order, fills, manner))
-    }
-
     /// Ends an order that the venue does not know any more; `None` when it has ended.
     ///
     /// # Errors
@@ -309,11 +301,12 @@ impl Ledger {
         })
     }
 
-    /// The same of several orders, all of them or none.
+    /// Compares what the venue holds of some orders with what we know of them, and takes what nobody has told: of all of
+    /// them or of none.
     ///
     /// # Errors
     /// Those of the journal.
-    pub fn report_all(&self, of: &AccountRef, asked: &[(&Order, &[Fill], Manner)]) -> Result<Vec<Reported>, JournalError> {
+    pub fn report(&self, of: &AccountRef, asked: &[(&Order, &[Fill], Manner)]) -> Result<Vec<Reported>, JournalError> {
         self.journal.write(|step| asked.iter().map(|(order, fills, manner)| self.compare(step, of, order, fills, *manner)).collect())
     }
 

@@ -70,7 +70,7 @@ impl History {
         let name = if self.same_names { "x" } else { "activity" };
         let fills: Vec<Fill> = (1..=step.min(self.executions.len())).map(|step| self.fill(step, name)).collect();
         let shown = fills.len().saturating_sub(lag);
-        bench.ledger.report(&of(), &self.order(step), &fills[..shown], manner).unwrap();
+        bench.report(&self.order(step), &fills[..shown], manner);
     }
 
     fn happen(&self, bench: &Bench, what: &[Happens], manner: Manner) {

@@ -65,6 +65,10 @@ pub(super) fn told(change: OrderChange, order: Order, fill: Option<Fill>, id: Op
 }
 
 impl Bench {
+    pub(super) fn report(&self, order: &Order, fills: &[Fill], manner: Manner) -> Reported {
+        self.ledger.report(&of(), &[(order, fills, manner)]).unwrap().remove(0)
+    }
+
     pub(super) fn take(&self, update: OrderUpdate) -> Taken {
         self.ledger.take(&[update]).unwrap()[0]
     }
@@ -141,9 +145,9 @@ fn a_report_shows_what_was_missed_and_the_venue_may_still_tell_it() {
     bench.take(new());
     let report = order(OrderStatus::Filled, "10", 4);
     let fills = [fill("x-1", "4", 3), fill("x-2", "6", 4)];
-    let reported = bench.ledger.report(&of(), &report, &fills, Manner::default()).unwrap();
+    let reported = bench.report(&report, &fills, Manner::default());
     assert_eq!((reported.taken.len(), reported.unexplained), (2, false));
-    assert_eq!(bench.ledger.report(&of(), &report, &fills, Manner::default()).unwrap(), Reported::default());
+    assert_eq!(bench.report(&report, &fills, Manner::default()), Reported::default());
     assert_eq!([bench.take(partly()), bench.take(filled())], [Taken::Known(2), Taken::Known(3)]);
     assert_eq!(bench.events(), ["new", "partial_fill 4 reconciled", "fill 6 reconciled"]);
 }
@@ -154,7 +158,7 @@ fn an_execution_by_another_name_is_the_same_execution() {
     bench.take(new());
     bench.take(partly());
     let fills = [fill("activity-1", "4", 3), fill("activity-2", "6", 4)];
-    let reported = bench.ledger.report(&of(), &order(OrderStatus::Filled, "10", 4), &fills, Manner::default()).unwrap();
+    let reported = bench.report(&order(OrderStatus::Filled, "10", 4), &fills, Manner::default());
     assert_eq!(reported.taken.len(), 1);
     // The venue tells the second under its own name after all: what was filled by then says that it is known.
     assert_eq!(bench.take(filled()), Taken::Known(3));
@@ -166,9 +170,9 @@ fn what_nothing_accounts_for_is_reckoned_when_it_may_be() {
     let bench = bench();
     bench.take(new());
     let report = order(OrderStatus::Canceled, "7", 5);
-    let reported = bench.ledger.report(&of(), &report, &[fill("x-1", "4", 3)], Manner::default()).unwrap();
+    let reported = bench.report(&report, &[fill("x-1", "4", 3)], Manner::default());
     assert_eq!((reported.taken.len(), reported.unexplained), (1, true));
-    let reported = bench.ledger.report(&of(), &report, &[fill("x-1", "4", 3)], Manner::default().estimating(true)).unwrap();
+    let reported = bench.report(&report, &[fill("x-1", "4", 3)], Manner::default().estimating(true));
     assert_eq!((reported.taken.len(), reported.unexplained), (2, false));
     assert_eq!(bench.events(), ["new", "partial_fill 4 reconciled", "partial_fill 3 reconciled", "canceled  reconciled"]);
     // Its own account of the three comes later: known.
@@ -181,7 +185,7 @@ fn what_nothing_accounts_for_is_reckoned_when_it_may_be() {
 #[test]
 fn an_order_that_came_and_went_unheard_is_told_whole() {
     let bench = bench();
-    let reported = bench.ledger.report(&of(), &order(OrderStatus::Canceled, "4", 5), &[fill("x-1", "4", 3)], Manner::default()).unwrap();
+    let reported = bench.report(&order(OrderStatus::Canceled, "4", 5), &[fill("x-1", "4", 3)], Manner::default());
     assert_eq!(reported.taken.len(), 3);
     assert_eq!(bench.events(), ["new  reconciled", "partial_fill 4 reconciled", "canceled  reconciled"]);
     assert!(!bench.known().ours);
@@ -216,9 +220,9 @@ fn an_execution_that_was_lost_before_one_that_was_heard_is_found() {
     bench.take(filled());
     assert_eq!(bench.ledger.with_gaps(&of().account).unwrap(), ["v1"]);
     let report = order(OrderStatus::Filled, "10", 4);
-    let reported = bench.ledger.report(&of(), &report, &[fill("x-2", "6", 4)], Manner::default()).unwrap();
+    let reported = bench.report(&report, &[fill("x-2", "6", 4)], Manner::default());
     assert_eq!((reported.taken.len(), reported.unexplained), (0, true));
-    let reported = bench.ledger.report(&of(), &report, &[fill("x-1", "4", 3), fill("x-2", "6", 4)], Manner::default()).unwrap();
+    let reported = bench.report(&report, &[fill("x-1", "4", 3), fill("x-2", "6", 4)], Manner::default());
     assert_eq!((reported.taken.len(), reported.unexplained), (1, false));
     assert_eq!(bench.events(), ["new", "fill 6", "partial_fill 4 late"]);
     assert_eq!((bench.known().status, bench.known().filled), (OrderStatus::Filled, 10.into()));
@@ -233,7 +237,7 @@ fn a_lost_execution_of_which_the_venue_has_no_account_is_reckoned_once() {
     bench.take(filled());
     let report = order(OrderStatus::Filled, "10", 4);
     for _ in 0..2 {
-        bench.ledger.report(&of(), &report, &[], Manner::default().estimating(true)).unwrap();
+        bench.report(&report, &[], Manner::default().estimating(true));
     }
     assert_eq!(bench.events(), ["new", "fill 6", "partial_fill 4 late"]);
     assert_eq!(bench.take(partly()), Taken::Known(3));
@@ -248,7 +252,7 @@ fn what_a_replacement_carries_over_was_executed_once() {
     (next.id, next.replaces) = ("v2".parse().unwrap(), Some("v1".parse().unwrap()));
     bench.take(told(OrderChange::New, next.clone(), None, Some("x-new-2")));
     for _ in 0..2 {
-        let reported = bench.ledger.report(&of(), &next, &[], Manner::default().estimating(true)).unwrap();
+        let reported = bench.report(&next, &[], Manner::default().estimating(true));
         assert_eq!(reported, Reported::default());
     }
     assert!(bench.ledger.with_gaps(&of().account).unwrap().is_empty());
@@ -264,7 +268,7 @@ fn a_bust_that_comes_after_the_refill_takes_back_its_execution_and_no_state() {
     bench.take(told(OrderChange::Fill, order(OrderStatus::Filled, "10", 7), Some(fill("x-3", "6", 7)), Some("x-3")));
     assert_eq!(bench.take(bust("x-2", order(OrderStatus::PartiallyFilled, "4", 6))), Taken::Late(5));
     assert_eq!((bench.known().status, bench.known().filled), (OrderStatus::Filled, 10.into()));
-    let reported = bench.ledger.report(&of(), &order(OrderStatus::Filled, "10", 7), &[], Manner::default().estimating(true)).unwrap();
+    let reported = bench.report(&order(OrderStatus::Filled, "10", 7), &[], Manner::default().estimating(true));
     assert_eq!(reported, Reported::default());
     assert_eq!(bench.ledger.journal().executions(&of().account, None, None).unwrap().len(), 2);
 }
@@ -301,9 +305,9 @@ fn a_bust_that_nobody_told_is_found() {
         bench.take(update);
     }
     let report = order(OrderStatus::PartiallyFilled, "4", 6);
-    let reported = bench.ledger.report(&of(), &report, &[fill("x-1", "4", 3)], Manner::default()).unwrap();
+    let reported = bench.report(&report, &[fill("x-1", "4", 3)], Manner::default());
     assert_eq!(reported.taken[0].change, OrderChange::TradeBust);
-    assert_eq!(bench.ledger.report(&of(), &report, &[fill("x-1", "4", 3)], Manner::default()).unwrap(), Reported::default());
+    assert_eq!(bench.report(&report, &[fill("x-1", "4", 3)], Manner::default()), Reported::default());
     assert_eq!((bench.known().status, bench.known().filled), (OrderStatus::PartiallyFilled, 4.into()));
     let left = bench.ledger.journal().executions(&of().account, None, None).unwrap();
     assert_eq!((left.len(), left[0].execution_id.as_str()), (1, "x-1"));
@@ -317,7 +321,7 @@ fn an_acknowledgement_that_the_answer_told_already_is_told_by_no_report() {
     let bench = bench();
     bench.take(OrderUpdate { source: Source::Desk, ..told(OrderChange::Accepted, order(OrderStatus::New, "0", 2), None, None) });
     assert_eq!(bench.take(new()), Taken::Known(1));
-    bench.ledger.report(&of(), &order(OrderStatus::Canceled, "0", 5), &[], Manner::default()).unwrap();
+    bench.report(&order(OrderStatus::Canceled, "0", 5), &[], Manner::default());
     assert_eq!(bench.events(), ["accepted", "canceled  reconciled"]);
 }
 
@@ -333,7 +337,7 @@ fn an_order_that_has_ended_by_the_time_of_its_answer_is_ended_by_the_venue_alone
         let found = bench();
         found.take(answer());
         assert!(found.known().status.is_open(), "the venue is asked");
-        found.ledger.report(&of(), &order(status, "0", 3), &[], Manner::default()).unwrap();
+        found.report(&order(status, "0", 3), &[], Manner::default());
         assert_eq!(found.events().last().unwrap(), &format!("{}  reconciled", change.as_str()));
         assert!(matches!(found.take(end()), Taken::Known(_)), "{:?}", found.events());
         let before = bench();

@@ -498,7 +498,7 @@ impl Pass {
         if dry {
             return asked.into_iter().map(|(order, fills, manner)| self.ledger.would_report(&self.seat.of, order, fills, manner)).collect();
         }
-        let reported = self.ledger.report_all(&self.seat.of, &asked)?;
+        let reported = self.ledger.report(&self.seat.of, &asked)?;
         for (order, reported) in orders.iter().zip(&reported) {
             if reported.unexplained {
                 self.unexplained.entry(order.id.clone()).or_insert(at);

@@ -77,7 +77,7 @@ impl LeaseState {
     /// Whether it is nobody's, as far as Redis has just told.
     pub(super) fn set_nobodys(&self, nobodys: bool) {
         if self.nobodys.swap(nobodys, Ordering::AcqRel) != nobodys {
-            self.wake();
+            (self.on_change)();
         }
     }
 

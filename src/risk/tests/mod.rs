@@ -20,6 +20,17 @@ use crate::model::{
     Fill, MarketSession, Modification, Order, OrderChange, OrderClass, OrderRequest, OrderStatus, OrderType, Side, Size, StopLoss, TimeInForce, Timestamp,
 };
 
+/// A gate that keeps its halts itself, as who keeps them for many gates does.
+impl Gate {
+    fn set_halt(&mut self, scope: HaltScope, mode: HaltMode, reason: String, now: Timestamp) -> HaltRecord {
+        self.halts.set(scope, mode, reason, now)
+    }
+
+    fn resume(&mut self, scope: &HaltScope) -> Option<HaltRecord> {
+        self.halts.resume(scope)
+    }
+}
+
 fn dec(text: &str) -> Decimal {
     text.parse().unwrap()
 }

@@ -8,7 +8,6 @@ use std::time::Duration;
 use crossbeam_channel::select;
 
 use super::PaperBroker;
-use crate::model::Timestamp;
 use crate::runtime::StopToken;
 
 /// At least so often the clock is read again, for clocks that are set.
@@ -26,11 +25,6 @@ impl PaperBroker {
         // An account that is closed or in trouble says so to whoever calls it.
         let _ = self.step_inside(|_, _| Ok(()));
         self.outbox.carry(&self.bus);
-    }
-
-    /// When [`PaperBroker::advance`] has something to do.
-    pub fn next_due(&self) -> Option<Timestamp> {
-        self.held.lock().due
     }
 
     /// Moves the account in time until it is stopped.

@@ -29,7 +29,6 @@ use parking_lot::{Mutex, MutexGuard};
 pub use settings::{KIND, PaperSettings, Slippage};
 pub use time::{Clock, Ticks};
 
-use super::engine::Instrument;
 use super::store::{Checkpointer, StoreError};
 use crate::events::{BrokerHealth, Event, EventBus, MarketDataEvent, MarketSight};
 use crate::exchanges::{Broker, BrokerError, BrokerMetrics, Capabilities, Connection};
@@ -127,14 +126,6 @@ impl PaperBroker {
             woken,
             metrics: BrokerMetrics::new(Instant::now()),
         }
-    }
-
-    /// Lists a symbol, or changes the rules for it. Symbols whose prices are shown are listed by themselves.
-    pub fn list(&self, instrument: Instrument) -> Result<(), BrokerError> {
-        self.step(|venue, _| {
-            venue.engine.list(instrument);
-            Ok(())
-        })
     }
 
     /// Shows what a market showed. While the account is closed or cannot be kept, it is only remembered.

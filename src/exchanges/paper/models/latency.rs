@@ -14,10 +14,6 @@ pub struct Latency {
 impl Latency {
     pub const NONE: Latency = Latency { fixed: Duration::ZERO, jitter: Duration::ZERO };
 
-    pub fn is_none(self) -> bool {
-        self == Latency::NONE
-    }
-
     /// Nanoseconds of one way.
     pub fn draw(self, random: &mut fastrand::Rng) -> i64 {
         let jitter = u64::try_from(self.jitter.as_nanos()).unwrap_or(u64::MAX);
