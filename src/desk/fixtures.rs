@@ -31,6 +31,8 @@ pub(super) enum Does {
     Obeys,
 }
 
+type WithOrder = Box<dyn Fn(&Order) + Send>;
+
 pub(super) struct Venue {
     paper: PaperBroker,
     pub capabilities: Capabilities,
@@ -47,7 +49,7 @@ pub(super) struct Venue {
     /// Called when an order, or a change of one, arrives.
     pub on_place: Mutex<Option<Box<dyn Fn() + Send>>>,
     /// Called with the order once it stands, before its answer is.
-    pub on_answer: Mutex<Option<Box<dyn Fn(&Order) + Send>>>,
+    pub on_answer: Mutex<Option<WithOrder>>,
     /// Called when somebody asks for an order.
     pub on_ask: Mutex<Option<Box<dyn Fn() + Send>>>,
     _folder: tempfile::TempDir,
