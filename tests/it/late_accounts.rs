@@ -18,7 +18,7 @@ fn both(config: &mut Config) {
 }
 
 fn rig(faults: &[&str]) -> Rig {
-    let sim = SimConfig { faults: faults.iter().map(|fault| fault.parse().unwrap()).collect(), ..SimConfig::default() };
+    let sim = SimConfig { faults: faults.iter().map(|fault| fault.parse().unwrap()).collect(), rate: 500.0, ..SimConfig::default() };
     Rig::begin(RigOptions { sim, config: Box::new(both), ..RigOptions::default() })
 }
 
@@ -86,7 +86,7 @@ fn who_is_known_serves_at_once_and_who_is_not_joins_later() {
     let mark = bot.heard.len();
     let accepted = answered(&mut bot, &order("b-1", ""));
     assert_eq!((&accepted["result"], &accepted["account_id"]), (&"accepted".into(), &ACCOUNT.into()), "{accepted}");
-    let told = bot.since(mark, "the order of the venue", |message| message.body["event"] == "new" && message.body["order_data"]["client_order_id"] == "b-1");
+    let told = bot.since(mark, "the order of the venue", |message| message.body["event"] == "new" && message.body["client_order_id"] == "b-1");
     assert_eq!(told.channel, format!("order:{ACCOUNT}"));
     assert_eq!((open(&mut bot, "alpaca"), open(&mut bot, "paper")), (vec!["b-1".to_owned()], vec!["b-2".to_owned()]));
     assert_eq!(pending(&rig), 0);
