@@ -10,7 +10,7 @@ use crate::contract::{Wish, parse_command};
 use crate::events::{Command, OrderKey};
 use crate::exchanges::BrokerError;
 use crate::journal::{CommandRecord, CommandState};
-use crate::model::{ClientOrderId, OrderRequest, OrderStatus, Symbol};
+use crate::model::{AccountId, ClientOrderId, OrderRequest, OrderStatus, Symbol};
 use crate::runtime::crash;
 
 const NOTED: &str = "nobody knows yet whether the venue has this order; it is cancelled as soon as it turns out to";
@@ -70,10 +70,10 @@ impl Desk {
     }
 
     /// What the venue has and nobody knows of yet is no order that it can be asked to end: it ends when it turns up.
-    pub(super) fn wish_for_end_of_unknown(&self, seat: &Seat, concerned: impl Fn(&CommandRecord, Option<&OrderRequest>) -> bool) {
+    pub(super) fn wish_for_end_of_unknown(&self, seat: &Seat, concerned: impl Fn(&CommandRecord) -> bool) {
         let account = &seat.of.account;
         let wished = self.ledger.journal().unsettled(account).and_then(|unsettled| {
-            let wanted = |record: &&CommandRecord| concerned(record, order_of(record).as_ref());
+            let wanted = |record: &&CommandRecord| concerned(record);
             let names: Vec<&str> = unsettled.iter().filter(wanted).map(|record| record.name.as_str()).collect();
             if names.is_empty() {
                 return Ok(());
@@ -91,9 +91,24 @@ impl Desk {
         }
     }
 
+    /// Whether what was sent is an order of this symbol, or a change of one.
+    fn is_about(&self, account: &AccountId, record: &CommandRecord, symbol: &Symbol) -> bool {
+        let wish = record.request.as_deref().and_then(|text| parse_command(text.as_bytes()).ok()).map(|command| command.wish);
+        match wish {
+            Some(Wish::Order(Command::Place(request))) => request.symbol == *symbol,
+            Some(Wish::Order(Command::Modify { order, .. })) => {
+                let known = self.ledger.journal().order(account, &order);
+                // Of an order that nobody has told of it is not known, and it is not left open on a guess.
+                known.is_ok_and(|known| known.is_none_or(|known| known.symbol == symbol.as_str()))
+            }
+            _ => false,
+        }
+    }
+
     pub(super) fn cancel_all(&self, asked: &Asked<'_>, symbol: Option<&Symbol>) -> Answer {
         // Before the venue is asked: what turns up in between is cancelled twice, which harms nothing.
-        self.wish_for_end_of_unknown(asked.seat, |_, order| symbol.is_none_or(|symbol| order.is_some_and(|order| order.symbol == *symbol)));
+        let account = &asked.seat.of.account;
+        self.wish_for_end_of_unknown(asked.seat, |record| symbol.is_none_or(|symbol| self.is_about(account, record, symbol)));
         let canceled = asked.seat.broker.cancel_all(symbol);
         crash::point("C4-sent");
         let answer = match canceled {

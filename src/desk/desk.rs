@@ -96,7 +96,7 @@ impl Desk {
     }
 
     fn wish_for_end_at(&self, seat: &Seat, scope: &HaltScope) {
-        self.wish_for_end_of_unknown(seat, |record, _| match scope {
+        self.wish_for_end_of_unknown(seat, |record| match scope {
             HaltScope::All => true,
             HaltScope::Broker(broker) => seat.of.broker == *broker,
             HaltScope::Account(account) => seat.of == *account,

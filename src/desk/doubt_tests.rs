@@ -216,3 +216,29 @@ fn an_answer_that_cannot_be_kept_for_a_while_is_told_when_it_can() {
     assert_eq!((venue.calls(), life.streamed(), life.state("b-1")), (vec!["place b-1".to_owned()], vec!["accepted".to_owned()], Some(CommandState::Answered)));
     *venue.on_answer.lock() = None;
 }
+
+#[test]
+fn who_ends_everything_of_a_symbol_ends_a_change_that_turns_up_later_too() {
+    for (symbol, open) in [("AAPL", false), ("MSFT", true)] {
+        let (folder, venue) = (folder(), venue());
+        let life = live(&folder, &venue);
+        life.tell(&buy("b-1", 4));
+        let order = venue.orders.lock()["b-1"].clone();
+        hear(&life.ledger, &life.seat, OrderChange::New, order, None);
+        venue.will([Does::Loses]);
+        life.tell(r#"{"action":"modify","client_order_id":"b-1","qty":5,"new_client_order_id":"b-2"}"#);
+        life.tell(&format!(r#"{{"action":"cancel_all","symbol":"{symbol}"}}"#));
+        assert_eq!(life.record("b-2").unwrap().cancel_wanted, !open, "{symbol}");
+    }
+}
+
+#[test]
+fn what_was_repeated_once_is_repeated_in_the_same_words() {
+    let (first, second, venue) = (folder(), folder(), venue());
+    live(&first, &venue).tell(&buy("b-1", 1));
+    let life = live(&second, &venue);
+    let words = |entry: &str, again: bool| life.desk.handle(parse_command(buy("b-1", 1).as_bytes()).unwrap(), entry, wall_now(), again).unwrap().to_json();
+    let found = words("1-0", true);
+    assert!(found.ends_with(r#","repeated":true}"#), "{found}");
+    assert_eq!((words("2-0", false), words("1-0", true)), (found.clone(), found));
+}

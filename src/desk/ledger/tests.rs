@@ -345,4 +345,13 @@ fn an_order_that_has_ended_by_the_time_of_its_answer_is_ended_by_the_venue_alone
         before.take(answer());
         assert_eq!((before.known().status, before.events().len()), (status, 2));
     }
+    let filled_by_then = || OrderUpdate { source: Source::Desk, ..told(OrderChange::Accepted, order(OrderStatus::Filled, "10", 4), None, None) };
+    let heard = bench();
+    heard.take(filled_by_then());
+    heard.ledger.take(&[new(), partly(), filled()]).unwrap();
+    assert_eq!((heard.events(), heard.known().filled), (["accepted", "new", "partial_fill 4", "fill 6"].map(str::to_owned).to_vec(), 10.into()));
+    let found = bench();
+    found.take(filled_by_then());
+    found.ledger.report(&of(), &order(OrderStatus::Filled, "10", 4), &[fill("x-1", "4", 3), fill("x-2", "6", 4)], Manner::default()).unwrap();
+    assert_eq!(found.events(), ["accepted", "new  reconciled", "partial_fill 4 reconciled", "fill 6 reconciled"]);
 }
