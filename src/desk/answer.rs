@@ -217,7 +217,8 @@ impl Answer {
     /// The same, whatever was decided: what one entry was answered it is answered again.
     pub fn said(action: &str, json: &str) -> Option<Answer> {
         let kept: Kept = serde_json::from_str(json).ok()?;
-        let text = format!("{},\"repeated\":true}}", json.strip_suffix('}')?);
+        let bare = json.strip_suffix(r#","repeated":true}"#).or_else(|| json.strip_suffix('}'))?;
+        let text = format!(r#"{bare},"repeated":true}}"#);
         Some(Answer { repeated: true, said_before: Some(text), ..Answer::new(action, kept.result) })
     }
 
