@@ -352,6 +352,6 @@ fn an_order_that_has_ended_by_the_time_of_its_answer_is_ended_by_the_venue_alone
     assert_eq!((heard.events(), heard.known().filled), (["accepted", "new", "partial_fill 4", "fill 6"].map(str::to_owned).to_vec(), 10.into()));
     let found = bench();
     found.take(filled_by_then());
-    found.ledger.report(&of(), &order(OrderStatus::Filled, "10", 4), &[fill("x-1", "4", 3), fill("x-2", "6", 4)], Manner::default()).unwrap();
+    found.report(&order(OrderStatus::Filled, "10", 4), &[fill("x-1", "4", 3), fill("x-2", "6", 4)], Manner::default());
     assert_eq!(found.events(), ["accepted", "new  reconciled", "partial_fill 4 reconciled", "fill 6 reconciled"]);
 }
