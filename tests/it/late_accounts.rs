@@ -116,6 +116,8 @@ fn what_was_handed_out_before_waits_until_its_account_is_known() {
     assert_eq!(again.as_object_mut().unwrap().remove("repeated"), Some(true.into()), "{again}");
     assert_eq!((&again["client_order_id"], &again["result"], &again["order"]["id"]), (&"b-1".into(), &"accepted".into(), &first["order"]["id"]));
     wait_until("nothing is left", || pending(&rig) == 0);
+    // What the journal knows is told before the venue can be asked for anything.
+    wait_connected(&rig, 0);
     assert_eq!((open(&mut bot, "alpaca"), open(&mut bot, "paper")), (vec!["b-1".to_owned()], vec!["b-2".to_owned()]));
 }
 
