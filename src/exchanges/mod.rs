@@ -8,6 +8,8 @@ mod cache;
 mod capability;
 mod error;
 pub mod factory;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod health;
 mod metrics;
 pub mod paper;

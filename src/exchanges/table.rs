@@ -62,21 +62,12 @@ mod tests {
     #[test]
     fn a_column_a_broker() {
         let broker = |name: &str, modify| Capabilities {
-            broker: name.to_owned(),
             order_types: vec!["market"],
             times_in_force: vec![TimeInForce::Ioc],
             classes: vec!["simple"],
             modify,
             cancel_all: true,
-            extended_hours: false,
-            notional: false,
-            fractional: false,
-            short_selling: false,
-            fills: false,
-            batch_orders: false,
-            local: false,
-            unique_client_ids: false,
-            live: false,
+            ..Capabilities::none(name)
         };
         let table = capability_table(&[broker("one", true), broker("two", false)]);
         let lines: Vec<&str> = table.lines().collect();

@@ -1,24 +1,20 @@
 //! Looks at a venue that does as it is told.
 
 use std::collections::BTreeSet;
-use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::Relaxed;
 
-use crossbeam_channel::{Receiver, bounded};
-use parking_lot::Mutex;
+use crossbeam_channel::bounded;
 use rust_decimal::Decimal;
 
 use super::*;
 use crate::desk::seat::Role;
 use crate::desk::sights::Sights;
 use crate::events::{AccountRef, OrderKey, OrderUpdate, Source};
-use crate::exchanges::{Broker, BrokerError, BrokerMetrics, CancelOutcome, Capabilities, Replayed};
+use crate::exchanges::fixtures::{Held, Venue};
+use crate::exchanges::{Broker, Capabilities};
 use crate::journal::Journal;
-use crate::model::{
-    AccountInfo, Balance, Fill, MarketSession, Modification, Order, OrderChange, OrderClass, OrderRequest, OrderStatus, OrderType, Position, Side, Size,
-    Symbol, TimeInForce, VenueOrderId,
-};
-use crate::risk::{Approved, Gate, Limits};
+use crate::model::{Fill, MarketSession, Order, OrderChange, OrderClass, OrderRequest, OrderStatus, OrderType, Side, Size, Symbol, TimeInForce, VenueOrderId};
+use crate::risk::{Gate, Limits};
 use crate::runtime::{Stop, StopKind};
 
 fn at(seconds: i64) -> Timestamp {
@@ -30,126 +26,6 @@ const NOW: i64 = 100_000;
 
 fn of() -> AccountRef {
     AccountRef { broker: "alpaca".parse().unwrap(), account: "acc".parse().unwrap() }
-}
-
-#[derive(Debug, Default)]
-struct Held {
-    orders: Vec<Order>,
-    fills: Vec<Fill>,
-    replay: Option<Vec<OrderUpdate>>,
-    /// Updates that are replayed in one go.
-    piece: usize,
-    positions: Vec<(String, Decimal)>,
-    /// Ended orders cannot be listed.
-    mute: bool,
-    unreadable: BTreeSet<String>,
-    asked: Vec<String>,
-    /// Answers left before the venue is away.
-    left: Option<usize>,
-}
-
-#[derive(Debug)]
-struct Venue {
-    of: AccountRef,
-    held: Mutex<Held>,
-    up: AtomicBool,
-    /// Lists of orders are not answered before this ends.
-    hangs: Option<Receiver<()>>,
-    capabilities: Capabilities,
-    metrics: BrokerMetrics,
-}
-
-impl Venue {
-    fn ask(&self, what: &str) -> Result<parking_lot::MutexGuard<'_, Held>, BrokerError> {
-        let mut held = self.held.lock();
-        held.asked.push(what.to_owned());
-        match &mut held.left {
-            Some(0) => return Err(BrokerError::NotConnected { broker: "alpaca".into(), cause: "gone".into() }),
-            Some(left) => *left -= 1,
-            None => {}
-        }
-        Ok(held)
-    }
-}
-
-fn refused() -> BrokerError {
-    BrokerError::Unavailable { broker: "alpaca".into(), cause: "unreadable".into() }
-}
-
-impl Broker for Venue {
-    fn of(&self) -> AccountRef {
-        self.of.clone()
-    }
-    fn capabilities(&self) -> &Capabilities {
-        &self.capabilities
-    }
-    fn connect(&self) -> Result<(), BrokerError> {
-        Ok(())
-    }
-    fn disconnect(&self) {}
-    fn connection(&self) -> Connection {
-        if self.up.load(Relaxed) { Connection::Connected } else { Connection::Degraded }
-    }
-    fn place(&self, _: Approved<OrderRequest>) -> Result<Order, BrokerError> {
-        Err(refused())
-    }
-    fn modify(&self, _: &OrderKey, _: Approved<Modification>) -> Result<Order, BrokerError> {
-        Err(refused())
-    }
-    fn cancel(&self, _: &OrderKey) -> Result<(), BrokerError> {
-        Err(refused())
-    }
-    fn cancel_all(&self, _: Option<&Symbol>) -> Result<Vec<CancelOutcome>, BrokerError> {
-        Err(refused())
-    }
-    fn open_orders(&self) -> Result<Vec<Order>, BrokerError> {
-        let held = self.ask("open")?;
-        Ok(held.orders.iter().filter(|order| order.status.is_open()).cloned().collect())
-    }
-    fn order(&self, key: &OrderKey) -> Result<Option<Order>, BrokerError> {
-        let held = self.ask("order")?;
-        let OrderKey::Venue(id) = key else { return Ok(None) };
-        if held.unreadable.contains(id.as_str()) {
-            return Err(refused());
-        }
-        Ok(held.orders.iter().find(|order| order.id == *id).cloned())
-    }
-    fn orders_since(&self, since: Timestamp) -> Result<Option<Vec<Order>>, BrokerError> {
-        if let Some(end) = &self.hangs {
-            let _ = end.recv();
-        }
-        let held = self.ask("since")?;
-        Ok((!held.mute).then(|| held.orders.iter().filter(|order| order.times.submitted > since).cloned().collect()))
-    }
-    fn replay(&self, since: Timestamp, until: Timestamp) -> Result<Option<Replayed>, BrokerError> {
-        let held = self.ask("replay")?;
-        let Some(all) = &held.replay else { return Ok(None) };
-        let mut updates: Vec<OrderUpdate> = all.iter().filter(|update| update.at >= since).cloned().collect();
-        let to = updates.get(held.piece).map_or(until, |next| next.at);
-        updates.truncate(held.piece);
-        Ok(Some(Replayed { updates, to }))
-    }
-    fn fills(&self, since: Timestamp, limit: usize) -> Result<Vec<Fill>, BrokerError> {
-        let held = self.ask("fills")?;
-        let mut fills: Vec<Fill> = held.fills.iter().filter(|fill| fill.at > since).cloned().collect();
-        fills.sort_by_key(|fill| fill.at);
-        fills.truncate(limit);
-        Ok(fills)
-    }
-    fn positions(&self) -> Result<Vec<Position>, BrokerError> {
-        let held = self.ask("positions")?;
-        let position = |(symbol, quantity): &(String, Decimal)| Position { quantity: *quantity, ..Position::flat(symbol.parse().unwrap()) };
-        Ok(held.positions.iter().map(position).collect())
-    }
-    fn account(&self) -> Result<AccountInfo, BrokerError> {
-        Err(refused())
-    }
-    fn balances(&self) -> Result<Vec<Balance>, BrokerError> {
-        Ok(Vec::new())
-    }
-    fn metrics(&self) -> &BrokerMetrics {
-        &self.metrics
-    }
 }
 
 struct Bench {
@@ -174,26 +50,8 @@ fn bench_with(fills: bool) -> Bench {
 }
 
 fn venue_of(account: &str, fills: bool) -> Venue {
-    let capabilities = Capabilities {
-        broker: "fake".into(),
-        order_types: vec!["market"],
-        times_in_force: TimeInForce::ALL.to_vec(),
-        classes: vec!["simple"],
-        modify: true,
-        cancel_all: true,
-        extended_hours: true,
-        notional: true,
-        fractional: true,
-        short_selling: true,
-        fills,
-        batch_orders: false,
-        unique_client_ids: true,
-        local: false,
-        live: false,
-    };
     let of = AccountRef { account: account.parse().unwrap(), ..of() };
-    let held = Mutex::new(Held { piece: 1_000, ..Held::default() });
-    Venue { of, held, up: AtomicBool::new(true), hangs: None, capabilities, metrics: BrokerMetrics::new(Instant::now()) }
+    Venue::new(of, Capabilities { fills, ..Capabilities::all("fake") })
 }
 
 fn ledger_in(folder: &tempfile::TempDir) -> Arc<Ledger> {
@@ -204,7 +62,7 @@ fn ledger_in(folder: &tempfile::TempDir) -> Arc<Ledger> {
 fn seat_at(venue: &Arc<Venue>) -> Arc<Seat> {
     let gate = Gate::new(Limits::default(), std::collections::BTreeMap::new()).for_account(venue.of());
     let role = Role {
-        account_name: venue.of.account.to_string(),
+        account_name: venue.of().account.to_string(),
         prices: "alpaca".parse().unwrap(),
         session_of: Box::new(|_: &Symbol, _| MarketSession::Regular),
         sights: Arc::new(Sights::default()),
@@ -266,7 +124,7 @@ fn events_of(ledger: &Ledger) -> Vec<String> {
 
 impl Bench {
     fn held(&self) -> parking_lot::MutexGuard<'_, Held> {
-        self.venue.held.lock()
+        self.venue.held()
     }
 
     fn hear(&self, update: OrderUpdate) {
@@ -656,7 +514,7 @@ fn wait_until(what: &str, is_so: impl Fn() -> bool) {
 #[test]
 fn a_venue_that_hangs_delays_the_repair_of_no_other_account() {
     let (answer, hangs) = bounded(0);
-    let hanging = Arc::new(Venue { hangs: Some(hangs), ..venue_of("acc-2", true) });
+    let hanging = Arc::new(venue_of("acc-2", true).hanging(hangs));
     let venue = Arc::new(venue_of("acc", true));
     let folder = tempfile::tempdir().unwrap();
     let (ledger, stop, heartbeats) = (ledger_in(&folder), Stop::new().unwrap(), Heartbeats::new());
@@ -665,12 +523,12 @@ fn a_venue_that_hangs_delays_the_repair_of_no_other_account() {
         Reconcilers { threads: Threads::new(exits), heartbeats: heartbeats.clone(), ledger: Arc::clone(&ledger), clock: || at(NOW), token: stop.token() };
     let seats = [seat_at(&hanging), seat_at(&venue)];
     let held_up = reconcilers.spawn_for(&seats[0]).unwrap();
-    wait_until("the other venue is asked", || hanging.held.lock().asked.contains(&"replay".to_owned()));
+    wait_until("the other venue is asked", || hanging.held().asked.contains(&"replay".to_owned()));
     let at_work = reconcilers.spawn_for(&seats[1]).unwrap();
     wait_until("the account is counted", || seats[1].is_counted());
     venue.up.store(false, Relaxed);
     wait_until("the loss of the stream is noticed", || !seats[1].is_counted());
-    *venue.held.lock() = Held {
+    *venue.held() = Held {
         orders: vec![order("v1", OrderStatus::Filled, "10", NOW + 1, NOW + 2)],
         fills: vec![fill("x-1", "v1", "10", NOW + 2)],
         piece: 1,
