@@ -7,10 +7,12 @@
 //! | file | what |
 //! |---|---|
 //! | `schedule` | when a seat is looked at |
-//! | `pass` | one look at one seat |
+//! | `pass` | one look at one seat: its orders, its executions, what of it is news |
+//! | `findings` | what a look has found |
 //!
 //! Must not know which venues there are, nor how updates travel.
 
+mod findings;
 mod pass;
 mod schedule;
 
@@ -18,7 +20,8 @@ use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-pub use self::pass::{Differs, Findings, Pass, PassError, Repair};
+pub use self::findings::{Differs, Findings, Repair};
+pub use self::pass::{Pass, PassError};
 use self::schedule::{Due, Schedule};
 use super::ledger::Ledger;
 use super::seat::Seat;

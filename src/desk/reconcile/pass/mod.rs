@@ -2,19 +2,24 @@
 //!
 //! Must not know when it is called.
 
+mod executions;
+mod orders;
+
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use rust_decimal::Decimal;
 
+use self::executions::Executions;
+use super::{Differs, Findings, Repair};
 use crate::desk::asked::later;
 use crate::desk::ledger::{Ledger, Manner, Reported, Taken};
 use crate::desk::seat::Seat;
-use crate::events::{OrderKey, OrderUpdate};
+use crate::events::OrderKey;
 use crate::exchanges::{Broker, BrokerError, Replayed};
-use crate::journal::{JournalError, Known};
-use crate::model::{Fill, Order, OrderChange, Symbol, Timestamp, VenueOrderId};
+use crate::journal::JournalError;
+use crate::model::{Fill, Order, Symbol, Timestamp, VenueOrderId};
 use crate::observe::Heartbeat;
 
 /// A venue's clock and ours, and events on their way: the window begins this much earlier.
@@ -27,24 +32,8 @@ const FIRST_WINDOW: Duration = Duration::from_secs(24 * 3600);
 const ON_ITS_WAY: Duration = Duration::from_secs(2);
 /// So long the venue has to account for what it says is filled, before it is reckoned.
 const ACCOUNTED_WITHIN: Duration = Duration::from_secs(10);
-/// Executions asked for at once.
-const FILLS: usize = 100;
-/// Pages of executions in one look: the next one reads what lies behind them.
-const FILL_PAGES: usize = 500;
 /// Orders whose changes are kept in one go.
 const TOGETHER: usize = 64;
-/// Open orders that are asked for one by one rather than as a list.
-const ONE_BY_ONE: usize = 5;
-
-/// Orders looked up one by one in one look: the venue's budget of requests is for orders first.
-const LOOK_UPS: usize = 20;
-/// So many failures in a row say that it is not the order.
-const FAILURES: usize = 3;
-/// How far back a list may go that is asked for in place of many orders.
-const LONG_WINDOW: Duration = Duration::from_secs(7 * 24 * 3600);
-/// An order that the venue had taken, and does not know twice so far apart, has ended.
-const GONE_AFTER: Duration = Duration::from_secs(10);
-
 /// Why a look did not come to its end.
 #[derive(Debug, thiserror::Error)]
 pub enum PassError {
@@ -52,60 +41,6 @@ pub enum PassError {
     Broker(#[from] BrokerError),
     #[error(transparent)]
     Journal(#[from] JournalError),
-}
-
-/// An update that nobody had told.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Repair {
-    pub order_id: String,
-    pub client_order_id: String,
-    pub change: OrderChange,
-    pub quantity: Option<Decimal>,
-}
-
-impl Repair {
-    fn of(update: &OrderUpdate) -> Repair {
-        Repair {
-            order_id: update.order.id.to_string(),
-            client_order_id: update.order.request.client_order_id.to_string(),
-            change: update.change,
-            quantity: update.fill.as_ref().map(|fill| fill.quantity),
-        }
-    }
-}
-
-/// A position of which the venue says something else.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Differs {
-    pub symbol: Symbol,
-    pub ours: Decimal,
-    pub venues: Decimal,
-}
-
-/// What a look has found.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Findings {
-    pub checked: usize,
-    pub repaired: Vec<Repair>,
-    pub replayed: usize,
-    pub differ: Vec<Differs>,
-    /// Something is not accounted for yet.
-    pub again_soon: bool,
-}
-
-impl Findings {
-    pub fn tell(&self, account: &str) {
-        if self.replayed > 0 || !self.repaired.is_empty() {
-            log::warn!(
-                "account {account}: {} updates had been missed and were told now, {} of them found by comparing",
-                self.replayed + self.repaired.len(),
-                self.repaired.len()
-            );
-        }
-        for Differs { symbol, ours, venues } in &self.differ {
-            log::error!("account {account}: the position in {symbol} is {venues}, by the executions that we know it would be {ours}; the venue's word counts");
-        }
-    }
 }
 
 /// What a look asks the venue for.
@@ -117,35 +52,8 @@ struct Sought {
     at: Instant,
 }
 
-/// Orders from several lists, each once.
-#[derive(Debug, Default)]
-struct Found {
-    orders: Vec<Order>,
-    seen: BTreeSet<VenueOrderId>,
-    /// Lists that were read.
-    listed: usize,
-}
-
-impl Found {
-    fn add(&mut self, orders: Vec<Order>) {
-        self.listed += 1;
-        self.orders.extend(orders.into_iter().filter(|order| self.seen.insert(order.id.clone())));
-    }
-
-    fn missing(&self, wanted: &BTreeSet<VenueOrderId>) -> Vec<VenueOrderId> {
-        wanted.difference(&self.seen).cloned().collect()
-    }
-}
-
 fn back(from: Timestamp, by: Duration) -> Timestamp {
     Timestamp::from_nanos(from.nanos().saturating_sub(i64::try_from(by.as_nanos()).unwrap_or(i64::MAX)))
-}
-
-/// Executions by order, and whether they were read to the end.
-#[derive(Debug)]
-struct Executions {
-    by_order: BTreeMap<VenueOrderId, Vec<Fill>>,
-    to_the_end: bool,
 }
 
 /// What each part of a look took: when one is slow, this says which.
@@ -317,115 +225,6 @@ impl Pass {
         Ok(news)
     }
 
-    /// Every order that may have changed: those of the window, those that we believe open, and those that miss an execution.
-    fn orders(&mut self, sought: Sought, local: &[Known], gaps: &BTreeSet<String>, findings: &mut Findings) -> Result<Vec<Order>, PassError> {
-        let mut found = Found::default();
-        let mut wanted: BTreeSet<VenueOrderId> = local.iter().map(|known| &known.id).chain(gaps).filter_map(|id| id.parse().ok()).collect();
-        match self.broker().orders_since(sought.since)? {
-            Some(orders) => found.add(orders),
-            None => wanted.extend(self.filled_since(sought.since)?),
-        }
-        if found.listed == 0 || sought.whole || found.missing(&wanted).len() > ONE_BY_ONE {
-            found.add(self.broker().open_orders()?);
-        }
-        let mut missing = found.missing(&wanted);
-        if missing.len() > LOOK_UPS {
-            let submitted = local.iter().filter(|known| missing.iter().any(|id| id.as_str() == known.id)).map(|known| known.submitted);
-            let oldest = submitted.filter(|submitted| *submitted > back(sought.since, LONG_WINDOW)).min();
-            if let Some(orders) = oldest.map(|oldest| self.broker().orders_since(back(oldest, MARGIN))).transpose()?.flatten() {
-                found.add(orders.into_iter().filter(|order| wanted.contains(&order.id)).collect());
-                missing = found.missing(&wanted);
-            }
-        }
-        if missing.len() > LOOK_UPS {
-            let turn = self.turn % missing.len();
-            missing.rotate_left(turn);
-            missing.truncate(LOOK_UPS);
-            self.turn = turn + LOOK_UPS;
-        }
-        for (id, order) in self.look_up(missing)? {
-            match order {
-                Some(order) => found.add(vec![order]),
-                None => self.is_gone(&id, sought, findings)?,
-            }
-        }
-        for order in &found.orders {
-            self.gone.remove(&order.id);
-        }
-        Ok(found.orders)
-    }
-
-    /// Of a venue that lists no ended orders: those that were executed, and not as we know it.
-    fn filled_since(&self, since: Timestamp) -> Result<BTreeSet<VenueOrderId>, PassError> {
-        let mut orders = BTreeSet::new();
-        if !self.seat.broker.capabilities().fills {
-            return Ok(orders);
-        }
-        let (journal, account) = (self.ledger.journal(), &self.seat.of.account);
-        for fill in self.pages_of_fills(since)?.0 {
-            let known = journal.executions(account, None, Some(fill.order_id.as_str()))?;
-            if !known.iter().any(|done| done.execution_id == fill.execution_id.as_str()) {
-                orders.insert(fill.order_id);
-            }
-        }
-        Ok(orders)
-    }
-
-    /// An order that cannot be looked up costs nobody the others; it is tried again the next time.
-    fn look_up(&mut self, ids: Vec<VenueOrderId>) -> Result<Vec<(VenueOrderId, Option<Order>)>, BrokerError> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        let keys: Vec<OrderKey> = ids.iter().cloned().map(OrderKey::Venue).collect();
-        match self.broker().orders(&keys) {
-            Ok(orders) => return Ok(ids.into_iter().zip(orders).collect()),
-            Err(error @ (BrokerError::NotConnected { .. } | BrokerError::RateLimited { .. } | BrokerError::Unauthorised { .. })) => return Err(error),
-            Err(_) => {}
-        }
-        let (mut found, mut failures) = (Vec::new(), 0);
-        for (id, key) in ids.into_iter().zip(&keys) {
-            match self.broker().order(key) {
-                Ok(order) => {
-                    failures = 0;
-                    self.failing.remove(&id);
-                    found.push((id, order));
-                }
-                Err(error) => {
-                    failures += 1;
-                    if self.failing.insert(id.clone()) {
-                        log::warn!("account {}: the order {id} cannot be looked up: {error}", self.seat.account_name);
-                    }
-                }
-            }
-            if failures == FAILURES {
-                break;
-            }
-        }
-        Ok(found)
-    }
-
-    /// The venue does not know an order that it had taken. Said once; the second time the order ends in our books as well, or
-    /// bots would wait for it for ever.
-    fn is_gone(&mut self, id: &VenueOrderId, sought: Sought, findings: &mut Findings) -> Result<(), JournalError> {
-        let account = &self.seat.account_name;
-        match self.gone.get(id) {
-            _ if sought.dry => {}
-            None => {
-                log::error!("account {account}: the venue does not know the order {id} any more, which it had taken; look at the account");
-                self.gone.insert(id.clone(), sought.at);
-                findings.again_soon = true;
-            }
-            Some(since) if sought.at.saturating_duration_since(*since) < GONE_AFTER => findings.again_soon = true,
-            Some(_) => {
-                if let Some(update) = self.ledger.end_unknown(&self.seat.of, id)? {
-                    log::error!("account {account}: the order {id} counts as canceled now, for the venue does not know it any more");
-                    findings.repaired.push(Repair::of(&update));
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// Whether the order is not as we know it. In a sweep what is happening at this moment is left alone.
     fn differs(&self, order: &Order, gap: bool, whole: bool, now: Timestamp) -> Result<bool, JournalError> {
         let Some(known) = self.ledger.journal().order(&self.seat.of.account, &OrderKey::Venue(order.id.clone()))? else {
@@ -436,51 +235,6 @@ impl Pass {
         // The same of a clock that was set back since; while a look takes its time something may be heard.
         let lately = known.heard > back(now, ON_ITS_WAY) && known.heard < later(now, MARGIN);
         Ok((gap || known.status != order.status || known.filled != order.filled) && (whole || !lately))
-    }
-
-    /// Executions of the orders that are filled further than we know, by order.
-    fn fills_for(&self, changed: &[Order], gaps: &BTreeSet<String>) -> Result<Executions, PassError> {
-        let mut found = Executions { by_order: BTreeMap::new(), to_the_end: true };
-        if !self.seat.broker.capabilities().fills {
-            return Ok(found);
-        }
-        let (journal, account) = (self.ledger.journal(), &self.seat.of.account);
-        let mut from: Option<Timestamp> = None;
-        for order in changed {
-            let known = journal.order(account, &OrderKey::Venue(order.id.clone()))?;
-            let gap = gaps.contains(order.id.as_str()) || known.as_ref().is_some_and(|known| order.filled < known.filled);
-            if gap || order.filled > known.as_ref().map_or(Decimal::ZERO, |known| known.filled) {
-                // Nothing was filled before it was there, nor, without a gap, before we last heard of it: an order may be months old.
-                let start = known.filter(|_| !gap).map_or(order.times.submitted, |known| known.updated.max(order.times.submitted));
-                from = Some(from.map_or(start, |earliest| earliest.min(start)));
-            }
-        }
-        let Some(from) = from else { return Ok(found) };
-        let wanted: BTreeSet<&VenueOrderId> = changed.iter().map(|order| &order.id).collect();
-        let (fills, to_the_end) = self.pages_of_fills(back(from, MARGIN))?;
-        for fill in fills.into_iter().filter(|fill| wanted.contains(&fill.order_id)) {
-            found.by_order.entry(fill.order_id.clone()).or_default().push(fill);
-        }
-        Ok(Executions { to_the_end, ..found })
-    }
-
-    /// Executions from `from` on, and whether those are all: what the budget of requests leaves is taken.
-    fn pages_of_fills(&self, mut from: Timestamp) -> Result<(Vec<Fill>, bool), BrokerError> {
-        let mut fills = Vec::new();
-        for _ in 0..FILL_PAGES {
-            let page = match self.broker().fills(from, FILLS) {
-                Err(BrokerError::RateLimited { .. }) if !fills.is_empty() => return Ok((fills, false)),
-                page => page?,
-            };
-            let Some(last) = page.last() else { return Ok((fills, true)) };
-            let (at, short) = (last.at, page.len() < FILLS);
-            fills.extend(page);
-            if short || at <= from {
-                return Ok((fills, true));
-            }
-            from = at;
-        }
-        Ok((fills, false))
     }
 
     /// Some orders in one go, each with its executions.
