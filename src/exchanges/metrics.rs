@@ -9,7 +9,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::error::BrokerError;
-use crate::model::Order;
+use crate::events::OrderUpdate;
+use crate::model::{Order, OrderChange};
 use crate::observe::{Counter, Histogram};
 
 /// No budget is known.
@@ -60,6 +61,24 @@ impl BrokerMetrics {
             requests_left: AtomicI64::new(NO_BUDGET),
             uptime: Mutex::new(Uptime { since: now, connected_at: None, connected: Duration::ZERO }),
             reconnects: AtomicU64::new(0),
+        }
+    }
+
+    /// Something happened to an order. `meant`: it was to end like this, for the other of two exits was filled.
+    pub fn told(&self, update: &OrderUpdate, meant: bool) {
+        let order = &update.order;
+        if let Some(fill) = update.fill.as_ref().filter(|fill| fill.quantity == order.filled) {
+            let nanos = fill.at.nanos().saturating_sub(order.times.submitted.nanos());
+            self.to_first_fill.observe(Duration::from_nanos(nanos.max(0).unsigned_abs()));
+        }
+        match update.change {
+            OrderChange::Fill => self.filled.add(1),
+            OrderChange::Canceled => {
+                self.canceled.add(1);
+                self.unfilled.add(u64::from(!meant));
+            }
+            OrderChange::Expired | OrderChange::Rejected => self.unfilled.add(1),
+            _ => {}
         }
     }
 

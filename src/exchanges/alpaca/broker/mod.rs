@@ -7,7 +7,6 @@ mod calls;
 mod lists;
 mod names;
 mod replay;
-mod tally;
 
 use std::fmt;
 use std::sync::Arc;
@@ -117,7 +116,8 @@ impl AlpacaBroker {
     pub fn hear(&self, event: OrderEvent) -> Result<(), Unread> {
         let event = Arc::new(event);
         let update = self.understand(&event, Source::Stream)?;
-        tally::count(&update, &self.metrics);
+        self.metrics.fills.add(u64::from(update.fill.is_some()));
+        self.metrics.told(&update, update.order.parent.is_some());
         let filled = update.fill.clone().map(|fill| Event::Filled(FillEvent { of: self.of.clone(), fill }));
         self.bus.publish(&Event::OrderUpdated(update));
         if let Some(filled) = filled {

@@ -15,7 +15,6 @@ mod queue;
 mod refusal;
 mod settings;
 mod sights;
-mod tally;
 mod time;
 mod venue;
 
@@ -29,6 +28,7 @@ use parking_lot::{Mutex, MutexGuard};
 pub use settings::{KIND, PaperSettings, Slippage};
 pub use time::{Clock, Ticks};
 
+use super::engine::OTHER_EXIT_FILLED;
 use super::store::{Checkpointer, StoreError};
 use crate::events::{BrokerHealth, Event, EventBus, MarketDataEvent, MarketSight};
 use crate::exchanges::{Broker, BrokerError, BrokerMetrics, Capabilities, Connection};
@@ -125,6 +125,16 @@ impl PaperBroker {
             wake,
             woken,
             metrics: BrokerMetrics::new(Instant::now()),
+        }
+    }
+
+    fn count(&self, events: &[Event]) {
+        for event in events {
+            match event {
+                Event::Filled(_) => self.metrics.fills.add(1),
+                Event::OrderUpdated(update) => self.metrics.told(update, update.reason.as_deref() == Some(OTHER_EXIT_FILLED)),
+                _ => {}
+            }
         }
     }
 
@@ -241,7 +251,7 @@ impl PaperBroker {
                 if !events.is_empty() {
                     let changes = events.iter().filter(|event| matches!(event, Event::OrderUpdated(_))).count();
                     self.changes.fetch_add(changes as u64, Ordering::Relaxed);
-                    tally::count(&events, &self.metrics);
+                    self.count(&events);
                     self.outbox.put(events);
                 }
                 if due != held.due {
