@@ -8,11 +8,11 @@ use redis::{Client, Connection, RedisError, RedisResult, Value as Reply};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
-use super::command::{Answer, Asked, Verdict, modify_fields, place_fields};
+use super::command::{Answer, Asked, modify_fields, place_fields};
 use super::cursor::{Cursor, StreamId};
 use super::updates::OrderUpdates;
 use crate::contract::channel::{ORDERS, STATUS, order_updates};
-use crate::contract::{ANONYMOUS_BOT, BotName};
+use crate::contract::{ANONYMOUS_BOT, BotName, Verdict};
 use crate::model::{ClientOrderId, Modification, OrderRequest, Symbol};
 
 const DIAL_WITHIN: Duration = Duration::from_secs(5);

@@ -6,22 +6,8 @@ use rust_decimal::Decimal;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use crate::contract::decimal_text;
+use crate::contract::{Verdict, decimal_text};
 use crate::model::{Exit, Modification, OrderClass, OrderRequest, OrderType, Size, StopLoss, TakeProfit, Trail};
-
-/// What became of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// The venue took it, or the question is answered.
-    Accepted,
-    /// Refused by the venue.
-    Rejected,
-    /// Refused by the broker; nothing was sent.
-    Denied,
-    /// Nobody knows yet: look it up.
-    Unknown,
-}
 
 /// The answer to one command.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -14,8 +14,9 @@ mod command;
 mod cursor;
 mod updates;
 
+pub use crate::contract::Verdict;
 pub use broker_client::{BrokerClient, ClientError};
-pub use command::{Answer, Verdict, modify_fields, place_fields};
+pub use command::{Answer, modify_fields, place_fields};
 pub use cursor::{Cursor, CursorError, StreamId};
 pub use updates::{Gap, OrderUpdates, Update};
 

@@ -13,8 +13,8 @@ mod status;
 
 pub use channel::{BROKER_REGISTRATION, MessageType, StreamType, get_ticker_channel, public_name};
 pub use command::{
-    BadCommand, CommandFor, DeskCommand, HaltWord, MAX_COMMAND_BYTES, Question, Scope, Whose, Wish, decimal_text, parse_command, write_close, write_modify,
-    write_place,
+    BadCommand, CommandFor, DeskCommand, HaltWord, MAX_COMMAND_BYTES, Question, Scope, Verdict, Whose, Wish, decimal_text, parse_command, write_close,
+    write_modify, write_place,
 };
 pub use order::{OrderCopies, OrderMarks, encode_order};
 pub use order_object::{OrderObject, OrderSetting, write_order, write_trade_update};

@@ -5,25 +5,12 @@
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+pub use crate::contract::Verdict;
 use crate::contract::decimal_text;
 use crate::exchanges::{BrokerError, CancelOutcome, OrderAdvice};
 use crate::journal::Execution;
 use crate::model::{AccountInfo, Balance, Fill, Position};
 use crate::risk::Denial;
-
-/// What became of a command.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Verdict {
-    /// The venue took it, or the question is answered.
-    Accepted,
-    /// Refused by the venue.
-    Rejected,
-    /// Refused by us; nothing was sent.
-    Denied,
-    /// Nobody knows yet.
-    Unknown,
-}
 
 /// The answer to one command.
 #[derive(Debug, Serialize)]

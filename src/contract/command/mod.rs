@@ -6,6 +6,7 @@ mod read;
 mod text;
 
 use rust_decimal::Decimal;
+use serde::{Deserialize, Serialize};
 
 pub use self::read::parse_command;
 pub use self::text::{CommandFor, write_close, write_modify, write_place};
@@ -98,6 +99,20 @@ pub struct BadCommand {
     pub action: Option<String>,
     pub client_order_id: Option<String>,
     pub reply_to: Option<String>,
+}
+
+/// What became of a command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The venue took it, or the question is answered.
+    Accepted,
+    /// Refused by the venue.
+    Rejected,
+    /// Refused by the broker; nothing was sent.
+    Denied,
+    /// Nobody knows yet: look it up.
+    Unknown,
 }
 
 /// A decimal as JSON text: digits without an exponent, in quotes.
