@@ -12,7 +12,7 @@ use serde_json::Value;
 use super::ledger::Ledger;
 use super::*;
 use crate::contract::parse_command;
-use crate::events::{AccountRef, EventBus, MarketDataEvent, MarketSight, OrderKey};
+use crate::events::{AccountRef, EventBus, MarketDataEvent, MarketSight, OrderEvent, OrderKey, OrderSummary};
 use crate::exchanges::paper::broker::{PaperBroker, PaperSettings};
 use crate::exchanges::{Broker, BrokerError, BrokerMetrics, CancelOutcome, Capabilities, Connection};
 use crate::journal::{CommandRecord, CommandState, Journal};
@@ -253,6 +253,22 @@ impl Broker for Venue {
 
     fn metrics(&self) -> &BrokerMetrics {
         self.paper.metrics()
+    }
+}
+
+/// What a venue said of an execution, without what nobody reads.
+pub(super) fn words(event: &str, execution_id: &str) -> OrderEvent {
+    OrderEvent {
+        account: "paper".into(),
+        event: event.into(),
+        execution_id: Some(execution_id.into()),
+        price: None,
+        qty: None,
+        position_qty: None,
+        timestamp: None,
+        order: OrderSummary::default(),
+        order_json: "{}".into(),
+        extra: Vec::new(),
     }
 }
 

@@ -3,6 +3,8 @@ use std::sync::Arc;
 use crossbeam_channel::bounded;
 
 use super::*;
+use crate::desk::fixtures::words;
+use crate::events::OrderEvent;
 use crate::model::{Order, OrderRequest, OrderType, Side, Size, TimeInForce};
 
 pub(super) struct Bench {
@@ -89,18 +91,8 @@ impl Bench {
 }
 
 fn bust(previous: &str, order: Order) -> OrderUpdate {
-    let words = crate::events::OrderEvent {
-        account: "paper".into(),
-        event: "trade_bust".into(),
-        execution_id: Some("x-bust".into()),
-        price: None,
-        qty: None,
-        position_qty: None,
-        timestamp: None,
-        order: crate::events::OrderSummary::default(),
-        order_json: "{}".into(),
-        extra: vec![("previous_execution_id".to_owned(), format!("\"{previous}\"").into())],
-    };
+    let extra = vec![("previous_execution_id".to_owned(), format!("\"{previous}\"").into())];
+    let words = OrderEvent { extra, ..words("trade_bust", "x-bust") };
     OrderUpdate { words: Some(Arc::new(words)), ..told(OrderChange::TradeBust, order, None, Some("x-bust")) }
 }
 

@@ -7,6 +7,7 @@ use crossbeam_channel::bounded;
 use rust_decimal::Decimal;
 
 use super::*;
+use crate::desk::fixtures::words;
 use crate::desk::seat::Role;
 use crate::desk::sights::Sights;
 use crate::events::{AccountRef, OrderKey, OrderUpdate, Source};
@@ -462,20 +463,8 @@ fn a_position_that_the_venue_does_not_tell_is_added_up() {
     let mut bench = bench();
     bench.held().positions = vec![("AAPL".into(), 7.into())];
     bench.look(true, NOW);
-    let words = crate::events::OrderEvent {
-        account: "paper".into(),
-        event: "fill".into(),
-        execution_id: Some("x-1".into()),
-        price: None,
-        qty: None,
-        position_qty: None,
-        timestamp: None,
-        order: crate::events::OrderSummary::default(),
-        order_json: "{}".into(),
-        extra: Vec::new(),
-    };
     let done = told(OrderChange::Fill, order("v1", OrderStatus::Filled, "10", NOW, NOW + 1), Some(fill("x-1", "v1", "10", NOW + 1)), Some("x-1"));
-    bench.seat.observe(&OrderUpdate { words: Some(Arc::new(words)), ..done });
+    bench.seat.observe(&OrderUpdate { words: Some(Arc::new(words("fill", "x-1"))), ..done });
     assert_eq!(bench.seat.positions()["AAPL"], 17.into());
 }
 
