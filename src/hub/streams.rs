@@ -13,7 +13,7 @@ use super::symbols::{ExchangeNames, SymbolTable};
 use crate::config::{Account, Config, StockFeed};
 use crate::contract::StreamType;
 use crate::events::EventBus;
-use crate::exchanges::alpaca::{AlpacaBroker, AuthForm, DataSession, DataSettings, Market, TradingSession, TradingSettings, upgrade_headers};
+use crate::exchanges::alpaca::{AlpacaBroker, DataSession, DataSettings, Market, TradingSession, TradingSettings, upgrade_headers};
 use crate::model::{ExchangeName, FeedSet};
 use crate::net::Dialer;
 
@@ -68,12 +68,7 @@ impl Workshop {
         let (account, broker, bus) = (account.clone(), Arc::clone(broker), bus.clone());
         let (board, dialer) = (Arc::clone(board), Arc::clone(&self.dialer));
         Box::new(move || {
-            let settings = TradingSettings {
-                account: Arc::clone(&account.name),
-                key_id: account.key_id.clone(),
-                secret_key: account.secret_key.clone(),
-                auth_form: AuthForm::Authenticate,
-            };
+            let settings = TradingSettings { account: Arc::clone(&account.name), key_id: account.key_id.clone(), secret_key: account.secret_key.clone() };
             let session = TradingSession::new(settings);
             let sink = OrderSink::new(Arc::clone(&broker), bus.clone());
             Box::new(Producer::new(place.clone(), Arc::clone(&board), Arc::clone(&dialer), session, sink))

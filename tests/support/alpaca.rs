@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use alpaca_broker::events::{EventBus, OrderEvent, Subscription, Topics};
-use alpaca_broker::exchanges::alpaca::{AlpacaBroker, AlpacaSettings, AuthForm, RestSettings, TradingSession, TradingSettings};
+use alpaca_broker::exchanges::alpaca::{AlpacaBroker, AlpacaSettings, RestSettings, TradingSession, TradingSettings};
 use alpaca_broker::exchanges::{Broker, Effects, Incoming, Outgoing, Session};
 use alpaca_broker::model::{MarketSession, Symbol, Timestamp};
 use alpaca_broker::net::Endpoint;
@@ -55,8 +55,7 @@ impl Ear {
     fn open(sim: &Sim, broker: Arc<Mutex<Arc<AlpacaBroker>>>) -> Ear {
         let wire = TcpStream::connect(sim.address()).unwrap();
         let (mut socket, _) = tungstenite::client(format!("ws://{}/stream", sim.address()), wire.try_clone().unwrap()).unwrap();
-        let settings =
-            TradingSettings { account: "sim".into(), key_id: Secret::new("SIM"), secret_key: Secret::new("SIM-SECRET"), auth_form: AuthForm::Authenticate };
+        let settings = TradingSettings { account: "sim".into(), key_id: Secret::new("SIM"), secret_key: Secret::new("SIM-SECRET") };
         let (mut session, mut out) = (TradingSession::new(settings), Effects::default());
         session.opened(Instant::now(), &mut out);
         let ((pass, passed), (leave, unread)) = (unbounded(), unbounded());

@@ -19,7 +19,7 @@ pub use orders::ReadError;
 pub use rest::{
     ACCOUNT_PATH, AccountFacts, Ask, KEY_ID_HEADER, Page, RestClient, RestError, RestSettings, SECRET_KEY_HEADER, Urgency, Verb, encode, parse_account,
 };
-pub use trading::{AuthForm, TradingSession, TradingSettings};
+pub use trading::{TradingSession, TradingSettings};
 
 use crate::config::Codec;
 

@@ -21,15 +21,6 @@ const LISTENING_WITHIN: Duration = Duration::from_secs(5);
 const UPDATES: &str = "trade_updates";
 const HEARTBEAT: &[u8] = &[0x01];
 
-/// How the keys are written: the venue takes both.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum AuthForm {
-    /// `{"action":"authenticate","data":{"key_id":…,"secret_key":…}}`
-    Authenticate,
-    /// `{"action":"auth","key":…,"secret":…}`
-    Auth,
-}
-
 /// What a stream is opened with.
 #[derive(Debug, Clone)]
 pub struct TradingSettings {
@@ -37,7 +28,6 @@ pub struct TradingSettings {
     pub account: Arc<str>,
     pub key_id: Secret,
     pub secret_key: Secret,
-    pub auth_form: AuthForm,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -84,10 +74,8 @@ impl TradingSession {
 
     fn auth_message(&self) -> Outgoing {
         let (key, secret) = (self.settings.key_id.expose(), self.settings.secret_key.expose());
-        let message = match self.settings.auth_form {
-            AuthForm::Authenticate => serde_json::json!({"action": "authenticate", "data": {"key_id": key, "secret_key": secret}}),
-            AuthForm::Auth => serde_json::json!({"action": "auth", "key": key, "secret": secret}),
-        };
+        // The venue takes {"action":"auth","key":…,"secret":…} as well; its own clients send this.
+        let message = serde_json::json!({"action": "authenticate", "data": {"key_id": key, "secret_key": secret}});
         Outgoing::Text(message.to_string())
     }
 

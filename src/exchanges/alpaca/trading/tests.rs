@@ -18,13 +18,13 @@ struct Desk {
 }
 
 impl Desk {
-    fn new(auth_form: AuthForm) -> Desk {
-        let settings = TradingSettings { account: "paper".into(), key_id: Secret::new("PKTEST"), secret_key: Secret::new("hush-hush"), auth_form };
+    fn new() -> Desk {
+        let settings = TradingSettings { account: "paper".into(), key_id: Secret::new("PKTEST"), secret_key: Secret::new("hush-hush") };
         Desk { session: TradingSession::new(settings), now: Instant::now(), out: Effects::default() }
     }
 
     fn streaming() -> Desk {
-        let mut desk = Desk::new(AuthForm::Authenticate);
+        let mut desk = Desk::new();
         desk.open();
         desk.says(AUTHORIZED);
         desk.says(LISTENING);
@@ -71,35 +71,30 @@ fn update(event: &str, order: &str, more: &str) -> String {
 
 #[test]
 fn a_session_authenticates_listens_and_streams() {
-    for (form, expected) in [
-        (AuthForm::Authenticate, serde_json::json!({"action": "authenticate", "data": {"key_id": "PKTEST", "secret_key": "hush-hush"}})),
-        (AuthForm::Auth, serde_json::json!({"action": "auth", "key": "PKTEST", "secret": "hush-hush"})),
-    ] {
-        let mut desk = Desk::new(form);
-        assert_eq!((desk.session.state(), desk.session.deadline()), (StreamState::Connecting, None));
-        desk.open();
-        assert_eq!(desk.sent(), [expected]);
-        assert_eq!(desk.session.deadline(), Some(desk.now + Duration::from_secs(5)));
-        desk.says(AUTHORIZED);
-        assert_eq!(desk.sent(), [serde_json::json!({"action": "listen", "data": {"streams": ["trade_updates"]}})]);
-        desk.session.received(desk.now, Incoming::Binary(LISTENING.as_bytes()), &mut desk.out);
-        let states = [StreamState::Authenticating, StreamState::Subscribing, StreamState::Streaming];
-        assert_eq!(desk.out.notices, states.map(Notice::StateChanged));
-        assert_eq!(desk.session.deadline(), None);
-        desk.says(AUTHORIZED);
-        desk.says(LISTENING);
-        assert!(desk.sent().is_empty() && desk.out.end.is_none());
-        desk.session.lost();
-        assert_eq!(desk.session.state(), StreamState::Connecting);
-        desk.open();
-        assert_eq!(desk.sent().len(), 1, "a new connection starts anew");
-    }
+    let mut desk = Desk::new();
+    assert_eq!((desk.session.state(), desk.session.deadline()), (StreamState::Connecting, None));
+    desk.open();
+    assert_eq!(desk.sent(), [serde_json::json!({"action": "authenticate", "data": {"key_id": "PKTEST", "secret_key": "hush-hush"}})]);
+    assert_eq!(desk.session.deadline(), Some(desk.now + Duration::from_secs(5)));
+    desk.says(AUTHORIZED);
+    assert_eq!(desk.sent(), [serde_json::json!({"action": "listen", "data": {"streams": ["trade_updates"]}})]);
+    desk.session.received(desk.now, Incoming::Binary(LISTENING.as_bytes()), &mut desk.out);
+    let states = [StreamState::Authenticating, StreamState::Subscribing, StreamState::Streaming];
+    assert_eq!(desk.out.notices, states.map(Notice::StateChanged));
+    assert_eq!(desk.session.deadline(), None);
+    desk.says(AUTHORIZED);
+    desk.says(LISTENING);
+    assert!(desk.sent().is_empty() && desk.out.end.is_none());
+    desk.session.lost();
+    assert_eq!(desk.session.state(), StreamState::Connecting);
+    desk.open();
+    assert_eq!(desk.sent().len(), 1, "a new connection starts anew");
 }
 
 #[test]
 fn each_silent_step_ends_the_session_and_names_itself() {
     for (frames, named) in [(&[][..], "keys"), (&[AUTHORIZED][..], "order updates")] {
-        let mut desk = Desk::new(AuthForm::Authenticate);
+        let mut desk = Desk::new();
         desk.open();
         frames.iter().for_each(|frame| desk.says(frame));
         desk.passes(Duration::from_millis(4_999));
@@ -129,7 +124,7 @@ fn refusals_end_the_session_with_the_right_advice() {
         (vec![error.clone()], Advice::Reconnect, "no, ***??"),
         (vec![AUTHORIZED.to_owned(), error], Advice::Reconnect, "no, ***??"),
     ] {
-        let mut desk = Desk::new(AuthForm::Authenticate);
+        let mut desk = Desk::new();
         desk.open();
         frames.iter().for_each(|frame| desk.says(frame));
         let (given, cause) = desk.end();
@@ -310,7 +305,7 @@ proptest! {
         which in 0usize..5,
         edits in vec((any::<Index>(), any::<u8>()), 0..4),
     ) {
-        let mut desk = Desk::new(AuthForm::Auth);
+        let mut desk = Desk::new();
         desk.open();
         let frames = [AUTHORIZED, LISTENING, FILL, ACCEPTED, r#"{"action":"error","data":{"error_message":"x"}}"#];
         let mut damaged = frames[which].as_bytes().to_vec();
