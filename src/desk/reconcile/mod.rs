@@ -102,7 +102,9 @@ impl Reconciler {
             }
             Err(error) => {
                 schedule.failed(Instant::now());
-                log::warn!("broker {}: what the account holds could not be looked at: {error}", seat.of.broker);
+                // A look that the stop has cut short is no trouble of the venue's.
+                let level = if self.token.is_running() { log::Level::Warn } else { log::Level::Debug };
+                log::log!(level, "broker {}: what the account holds could not be looked at: {error}", seat.of.broker);
             }
         }
     }
