@@ -70,11 +70,11 @@ impl Reconciler {
     fn run(mut self, token: &StopToken) {
         while token.wait(LOOK_EVERY) != Waited::Stopped {
             self.pass.beat();
-            self.look();
+            self.look(token);
         }
     }
 
-    fn look(&mut self) {
+    fn look(&mut self, token: &StopToken) {
         let (seat, schedule, pass) = (&self.seat, &mut self.schedule, &mut self.pass);
         let connection = seat.broker.connection();
         if connection != Connection::Connected {
@@ -103,7 +103,7 @@ impl Reconciler {
             Err(error) => {
                 schedule.failed(Instant::now());
                 // A look that the stop has cut short is no trouble of the venue's.
-                let level = if self.token.is_running() { log::Level::Warn } else { log::Level::Debug };
+                let level = if token.is_running() { log::Level::Warn } else { log::Level::Debug };
                 log::log!(level, "broker {}: what the account holds could not be looked at: {error}", seat.of.broker);
             }
         }
