@@ -24,8 +24,9 @@ use crate::model::{ClientOrderId, ExchangeName, Order, OrderRequest, Position, Q
 use crate::risk::{HaltScope, Sight};
 use crate::runtime::{StopToken, crash};
 
-/// How long an order waits for the first price of a symbol that nobody has listened to.
-const FIRST_PRICE: Duration = Duration::from_secs(2);
+/// How long an order waits for the first price of a symbol that nobody has listened to: right after a start its stream may
+/// still be on its way.
+const FIRST_PRICE: Duration = Duration::from_secs(5);
 /// A command that lay longer is not carried out: prices have moved on.
 pub const STALE_AFTER: Duration = Duration::from_secs(60);
 

@@ -11,6 +11,8 @@ use crate::model::{ClientOrderId, ExchangeName};
 pub(super) fn of_placement(refusal: Refusal, name: Option<&ClientOrderId>) -> BrokerError {
     match (refusal, name) {
         (Refusal::DuplicateClientId, Some(name)) => BrokerError::DuplicateClientId(name.to_string()),
+        // A paper account lists what it was shown a price of, and knows of no other symbol whether there is one.
+        (Refusal::UnknownSymbol, _) => BrokerError::Rejected { code: None, reason: Refusal::NoPrice.to_string() },
         (refusal, _) => BrokerError::Rejected { code: None, reason: refusal.to_string() },
     }
 }
@@ -39,4 +41,15 @@ pub(super) fn unknown(order: &OrderKey) -> BrokerError {
 
 pub(super) fn of_store(broker: &ExchangeName, cause: &StoreError) -> BrokerError {
     BrokerError::Storage { broker: broker.to_string(), cause: cause.to_string() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_symbol_without_a_price_is_not_called_unlisted() {
+        let error = of_placement(Refusal::UnknownSymbol, None);
+        assert_eq!(error, BrokerError::Rejected { code: None, reason: "nobody has shown a price for this symbol yet; try again when there is one".to_owned() });
+    }
 }
