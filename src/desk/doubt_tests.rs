@@ -242,3 +242,15 @@ fn what_was_repeated_once_is_repeated_in_the_same_words() {
     assert!(found.ends_with(r#","repeated":true}"#), "{found}");
     assert_eq!((words("2-0", false), words("1-0", true)), (found.clone(), found));
 }
+
+#[test]
+fn a_close_that_cannot_be_asked_for_is_answered_on_the_stream_too() {
+    let (folder, venue) = (folder(), venue());
+    let life = live(&folder, &venue);
+    venue.holds(10);
+    venue.deaf.store(true, std::sync::atomic::Ordering::Relaxed);
+    let denied = life.tell_at(&close("b-1"), "1-0", wall_now(), true).unwrap();
+    assert_eq!((result(&denied), life.streamed()), (("denied", "retry"), vec!["close_position is denied".to_owned()]));
+    venue.deaf.store(false, std::sync::atomic::Ordering::Relaxed);
+    assert_eq!(result(&life.tell(&close("b-1"))).0, "accepted");
+}

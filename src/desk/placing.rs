@@ -189,7 +189,7 @@ impl Desk {
                     let case = Case { seat, record: job.record(CommandState::Unknown, Some(request), 0), request: request.clone() };
                     Err(self.settle_unknown(&case, &error))
                 }
-                None => Err(Some(asked.about(&job.name, unread(asked.action, &error)))),
+                None => Err(Some(self.deny(job, None, unread(asked.action, &error), "http"))),
             },
         }
     }
