@@ -188,7 +188,7 @@ fn wrongly_swept(history: &History, stream: &[Entry], total: usize, open: &Value
 fn each_command_is_carried_out_once_though_the_broker_dies_on_the_way() {
     let seed = seed();
     let mut rng = fastrand::Rng::with_seed(seed);
-    let total = usize::try_from(parameter("SOAK_COMMANDS", 240)).unwrap();
+    let total = usize::try_from(parameter("SOAK_COMMANDS", 168)).unwrap();
     let each = parameter("SOAK_CRASHES_PER_POINT", 2);
     let begun = Instant::now();
     let mut stage = Stage::open(&["--seed", &seed.to_string()]);
