@@ -193,16 +193,17 @@ impl Desk {
         self.halts.halt(&self.seats, scope, mode, reason, now)
     }
 
-    /// What becomes of a command before anybody begins it, and how many seats had come when that was decided.
+    /// What becomes of a command before anybody begins it, and how many seats were there when that was decided.
     pub(super) fn fate(&self, command: &DeskCommand, again: bool) -> (usize, Fate) {
-        let (come, missing) = self.seats.look(command.exchange.as_ref(), command.account.as_deref());
-        let needs_seat = !matches!(command.wish, Wish::Halt { .. } | Wish::Resume { .. });
-        let fate = match missing.filter(|missing| needs_seat && missing.place().is_some()) {
-            Some(missing) if missing.is_waited_for(again, Instant::now()) => Fate::Waits,
-            Some(missing) => Fate::Denied(Box::new(without_seat(command, &missing))),
-            None => Fate::Goes,
+        let (there, found) = self.seats.look(command.exchange.as_ref(), command.account.as_deref());
+        let fate = match found {
+            _ if matches!(command.wish, Wish::Halt { .. } | Wish::Resume { .. }) => Fate::Goes,
+            Ok(true) | Err(Missing::Unknown(_)) => Fate::Goes,
+            Ok(false) => Fate::Waits,
+            Err(missing) if missing.is_waited_for(again, Instant::now()) => Fate::Waits,
+            Err(missing) => Fate::Denied(Box::new(without_seat(command, &missing))),
         };
-        (come, fate)
+        (there, fate)
     }
 
     /// A halt needs to know nobody's account, and is never put off. All else is denied.

@@ -42,8 +42,13 @@ fn beside_real(folder: &tempfile::TempDir, venue: &Arc<Venue>) -> Life {
 }
 
 fn come(life: &Life) {
+    let look = || life.desk.fate(&parse_command(br#"{"action":"orders"}"#).unwrap(), false);
+    let before = look();
     assert_eq!(life.desk.join(&life.seat), Some(Vec::new()));
+    let come = look();
+    assert!(matches!((before.1, come.1), (Fate::Waits, Fate::Waits)), "its venue has not been reached");
     life.seat.count(&life.ledger).unwrap();
+    assert_eq!((come.0, look().0), (before.0, before.0 + 1), "who waited goes before who comes now");
 }
 
 fn fate(life: &Life, text: &str, again: bool) -> Fate {

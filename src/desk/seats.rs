@@ -40,6 +40,8 @@ struct Table {
 struct Row {
     place: Place,
     who: Who,
+    /// When a seat that was awaited came.
+    came: Option<Instant>,
 }
 
 enum Who {
@@ -125,6 +127,11 @@ impl Row {
         if let Who::Seated(seat) = &self.who { Some(seat) } else { None }
     }
 
+    /// Whether its commands may go. For one that came late they wait for the first count, as all do at the start.
+    fn is_there(&self, now: Instant) -> bool {
+        self.seat().is_some_and(|seat| seat.is_counted() || self.came.is_none_or(|came| now >= came + COUNTED_WITHIN))
+    }
+
     fn found(&self) -> Result<Arc<Seat>, Missing> {
         match &self.who {
             Who::Seated(seat) => Ok(Arc::clone(seat)),
@@ -171,7 +178,7 @@ impl Seats {
     pub fn new(places: impl IntoIterator<Item = (Place, Option<Arc<Seat>>)>) -> Seats {
         let since = Instant::now();
         let awaited = || Who::Awaited { since, owed: Vec::new() };
-        let rows = places.into_iter().map(|(place, seat)| Row { place, who: seat.map_or_else(awaited, Who::Seated) });
+        let rows = places.into_iter().map(|(place, seat)| Row { place, who: seat.map_or_else(awaited, Who::Seated), came: None });
         let mut table = Table { rows: rows.collect(), seated: Arc::default() };
         table.count();
         Seats { table: RwLock::new(table) }
@@ -190,10 +197,17 @@ impl Seats {
         self.table.read().row(exchange, account).map_err(Missing::Unknown)?.found()
     }
 
-    /// As [`Seats::find`], with how many had come at that very moment.
-    pub(super) fn look(&self, exchange: Option<&ExchangeName>, account: Option<&str>) -> (usize, Option<Missing>) {
-        let table = self.table.read();
-        (table.seated.len(), table.row(exchange, account).map_err(Missing::Unknown).and_then(Row::found).err())
+    /// Whether the seat that [`Seats::find`] finds is there, for who has just come is not yet; and how many were there at that
+    /// very moment.
+    pub(super) fn look(&self, exchange: Option<&ExchangeName>, account: Option<&str>) -> (usize, Result<bool, Missing>) {
+        let (table, now) = (self.table.read(), Instant::now());
+        let row = table.row(exchange, account);
+        // Asked once: what goes and how many are there must not contradict each other.
+        let is_there = row.as_ref().is_ok_and(|row| row.is_there(now));
+        let is_another = |other: &&Row| !row.as_ref().is_ok_and(|row| std::ptr::eq(*row, *other));
+        let others = table.rows.iter().filter(is_another).filter(|other| other.is_there(now)).count();
+        let found = row.as_ref().map_err(|reason| Missing::Unknown(reason.clone())).and_then(|row| row.found());
+        (others + usize::from(is_there), found.map(|_| is_there))
     }
 
     pub(super) fn standings(&self) -> Vec<Standing> {
@@ -210,6 +224,7 @@ impl Seats {
         let mut table = self.table.write();
         let row = table.awaited(&seat.of.broker, &seat.account_name)?;
         let before = std::mem::replace(&mut row.who, Who::Seated(Arc::clone(seat)));
+        row.came = Some(Instant::now());
         table.count();
         if let Who::Awaited { owed, .. } = before { Some(owed) } else { None }
     }
@@ -238,7 +253,7 @@ impl Seats {
 
     fn owe_where(&self, scope: &HaltScope, concerned: impl Fn(&Place) -> bool) -> Vec<String> {
         let mut names = Vec::new();
-        for Row { place, who } in &mut self.table.write().rows {
+        for Row { place, who, .. } in &mut self.table.write().rows {
             if let Who::Awaited { owed, .. } = who
                 && concerned(place)
             {

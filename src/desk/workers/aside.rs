@@ -16,7 +16,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(100);
 pub(super) struct Aside {
     entries: Vec<Entry>,
     looked: Option<Instant>,
-    /// Seats that had come.
+    /// Seats that were there.
     come: usize,
 }
 
@@ -29,7 +29,7 @@ impl Aside {
         self.entries.push(entry);
     }
 
-    /// All that wait, once more seats have come: they go before whatever came after them.
+    /// All that wait, once more seats are there: they go before whatever came after them.
     pub fn let_go(&mut self, come: usize) -> Vec<Entry> {
         if std::mem::replace(&mut self.come, come) == come { Vec::new() } else { std::mem::take(&mut self.entries) }
     }

@@ -87,7 +87,7 @@ trait Serve: Send + Sync + 'static {
     fn ended(&self, entry: &str);
     /// Answers an entry that is not tried any more.
     fn give_up(&self, command: &DeskCommand, entry: &str, reason: &str) -> Answer;
-    /// What becomes of a command before anybody begins it, and how many seats had come when that was decided.
+    /// What becomes of a command before anybody begins it, and how many seats were there when that was decided.
     fn fate(&self, _: &DeskCommand, _again: bool) -> (usize, Fate) {
         (0, Fate::Goes)
     }
