@@ -128,7 +128,9 @@ impl<'a> Stream<'a> {
         let stalled = self.hindrances(socket);
         let mut more = stalled.is_none();
         for _ in 0..if more { READS_A_TURN } else { 0 } {
-            match self.read(socket) {
+            let flow = self.read(socket);
+            self.count_pings(socket);
+            match flow {
                 // The answer to a ping goes out with the next read: after a signal there is none.
                 Flow::On if self.outbox.signalled().is_some() => break,
                 Flow::On => {}
@@ -138,11 +140,6 @@ impl<'a> Stream<'a> {
                 }
                 end => return end,
             }
-        }
-        let pings = std::mem::take(&mut socket.get_mut().pings);
-        if pings > 0 {
-            self.shared.tape(self.id, Direction::In, "ping", || pings.to_string().into());
-            self.shared.hub.lock().counters.pings += pings;
         }
         match self.outbox.signalled() {
             Some(Signal::Drop) => return Flow::End,
@@ -179,6 +176,15 @@ impl<'a> Stream<'a> {
         match wait_ready(socket.get_ref(), interest, &self.token, deadline) {
             Ok(_) => Flow::On,
             Err(_) => Flow::End,
+        }
+    }
+
+    /// Before they are answered, which the next read does: whoever hears the answer finds them counted.
+    fn count_pings(&self, socket: &mut WebSocket<Ears>) {
+        let pings = std::mem::take(&mut socket.get_mut().pings);
+        if pings > 0 {
+            self.shared.tape(self.id, Direction::In, "ping", || pings.to_string().into());
+            self.shared.hub.lock().counters.pings += pings;
         }
     }
 
