@@ -10,7 +10,7 @@ use alpaca_broker::sim::{ConnectionRecord, LoadReport, LoadSpec, SimBody, SimCon
 use serde_json::{Value, json};
 
 use crate::support::bot::Bot;
-use crate::support::promise::{kept, within};
+use crate::support::promise::{Late, kept, undisturbed, within};
 use crate::support::rig::{PATIENCE, Rig, RigOptions, wait_until};
 
 const DATA: &str = "/v2/iex";
@@ -44,11 +44,17 @@ fn list(symbols: &[String]) -> String {
     serde_json::to_string(symbols).unwrap()
 }
 
+/// An exchange that has had no processor for five seconds is left, as it should be; what follows is another scene.
+fn exchange_answers(rig: &Rig) -> Result<(), Late> {
+    undisturbed(rig.metric("broker_stream_losses_total") == 0.0, "the exchange did not answer in time")
+}
+
 /// Waits until the data producer has been cycled once more than before; says how often it has been now.
-fn next_cycle(rig: &Rig, before: u64) -> u64 {
+fn next_cycle(rig: &Rig, before: u64) -> Result<u64, Late> {
     let board = rig.broker.boards().into_iter().find(|board| &*board.name == "alp-data").unwrap();
-    wait_until("the producer is cycled", || board.stats.cycles.get() > before);
-    board.stats.cycles.get()
+    wait_until("the producer is cycled", || board.stats.cycles.get() > before || exchange_answers(rig).is_err());
+    exchange_answers(rig)?;
+    Ok(board.stats.cycles.get())
 }
 
 /// What a bot made of the messages of one symbol.
@@ -95,99 +101,107 @@ fn assert_same(rig: &Rig, report: &LoadReport, heard: &BTreeMap<String, Heard>) 
 
 #[test]
 fn a_thousand_tickers_come_and_half_of_them_go_and_the_two_hundred_that_stream_notice_nothing() {
-    let rig = Rig::start();
-    let (streaming, others) = (numbered("S", 200), numbered("X", 1_000));
-    let channels: Vec<String> = streaming.iter().map(|symbol| format!("TICKER_UPDATES_{symbol}")).collect();
-    let mut bot = Bot::listening(&rig.redis.url(), &channels.iter().map(String::as_str).collect::<Vec<_>>());
-    bot.say("BROKER_REGISTRATION", &format!(r#"{{"action":"subscribe","tickers":{},"bot":"streamer","ttl_s":3600}}"#, list(&streaming)));
-    wait_upstream(&rig, "the two hundred are subscribed", |c| c.symbols == streaming);
-    let first_subscribes = connections(&rig, DATA)[0].subscribes;
+    kept(|| {
+        let rig = Rig::start();
+        let (streaming, others) = (numbered("S", 200), numbered("X", 1_000));
+        let channels: Vec<String> = streaming.iter().map(|symbol| format!("TICKER_UPDATES_{symbol}")).collect();
+        let mut bot = Bot::listening(&rig.redis.url(), &channels.iter().map(String::as_str).collect::<Vec<_>>());
+        bot.say("BROKER_REGISTRATION", &format!(r#"{{"action":"subscribe","tickers":{},"bot":"streamer","ttl_s":3600}}"#, list(&streaming)));
+        wait_upstream(&rig, "the two hundred are subscribed", |c| c.symbols == streaming);
+        let first_subscribes = connections(&rig, DATA)[0].subscribes;
 
-    let total = 40_000;
-    let load = rig.exchange.load(LoadSpec { symbols: streaming.clone(), per_second: 5_000, per_frame: 10, total }).unwrap();
-    let listener = std::thread::spawn(move || listen_to_load(bot, total));
-    let mut registrar = Bot::listening(&rig.redis.url(), &[]);
-    let started = Instant::now();
-    let mut cycles = rig.broker.boards().iter().find(|board| &*board.name == "alp-data").unwrap().stats.cycles.get();
-    for symbol in &others {
-        registrar.say("BROKER_REGISTRATION", &format!(r#"{{"action":"subscribe","ticker":"{symbol}","bot":"collector","ttl_s":3600}}"#));
-        cycles = next_cycle(&rig, cycles);
-    }
-    for symbol in &others[..500] {
-        registrar.say("BROKER_REGISTRATION", &format!(r#"{{"action":"unsubscribe","ticker":"{symbol}","bot":"collector","ttl_s":3600}}"#));
-        cycles = next_cycle(&rig, cycles);
-    }
-    let registered_in = started.elapsed();
-    let report = load.wait(PATIENCE).unwrap();
-    let (bot, heard) = listener.join().unwrap();
-    assert_eq!(report.sent, total);
-    bot.assert_contiguous();
-    assert_same(&rig, &report, &heard);
+        let total = 40_000;
+        let load = rig.exchange.load(LoadSpec { symbols: streaming.clone(), per_second: 5_000, per_frame: 10, total }).unwrap();
+        let listener = std::thread::spawn(move || listen_to_load(bot, total));
+        let mut registrar = Bot::listening(&rig.redis.url(), &[]);
+        let started = Instant::now();
+        let mut cycles = rig.broker.boards().iter().find(|board| &*board.name == "alp-data").unwrap().stats.cycles.get();
+        for symbol in &others {
+            registrar.say("BROKER_REGISTRATION", &format!(r#"{{"action":"subscribe","ticker":"{symbol}","bot":"collector","ttl_s":3600}}"#));
+            cycles = next_cycle(&rig, cycles)?;
+        }
+        for symbol in &others[..500] {
+            registrar.say("BROKER_REGISTRATION", &format!(r#"{{"action":"unsubscribe","ticker":"{symbol}","bot":"collector","ttl_s":3600}}"#));
+            cycles = next_cycle(&rig, cycles)?;
+        }
+        let registered_in = started.elapsed();
+        let report = load.wait(PATIENCE).unwrap();
+        exchange_answers(&rig)?;
+        let (bot, heard) = listener.join().unwrap();
+        assert_eq!(report.sent, total);
+        bot.assert_contiguous();
+        assert_same(&rig, &report, &heard);
 
-    let mut wanted: Vec<String> = streaming.iter().chain(&others[500..]).cloned().collect();
-    wanted.sort();
-    wait_upstream(&rig, "the exchange's list is what is wanted", |c| c.symbols == wanted);
-    let data = connections(&rig, DATA);
-    assert_eq!((data.len(), data[0].is_open()), (1, true), "one connection, never lost");
-    assert!(data[0].subscribes - first_subscribes <= 1_000 && data[0].unsubscribes <= 500, "{} and {}", data[0].subscribes, data[0].unsubscribes);
-    let mut seen: HashMap<String, u32> = HashMap::new();
-    for message in asked(&data[0]).iter().filter(|message| message["action"] == "subscribe") {
-        names(&message["trades"]).into_iter().for_each(|name| *seen.entry(name.to_owned()).or_default() += 1);
-    }
-    assert!(streaming.iter().all(|symbol| seen.get(symbol) == Some(&1)), "each of the two hundred was subscribed once");
+        let mut wanted: Vec<String> = streaming.iter().chain(&others[500..]).cloned().collect();
+        wanted.sort();
+        wait_upstream(&rig, "the exchange's list is what is wanted", |c| c.symbols == wanted);
+        let data = connections(&rig, DATA);
+        assert_eq!((data.len(), data[0].is_open()), (1, true), "one connection, never lost");
+        assert!(data[0].subscribes - first_subscribes <= 1_000 && data[0].unsubscribes <= 500, "{} and {}", data[0].subscribes, data[0].unsubscribes);
+        let mut seen: HashMap<String, u32> = HashMap::new();
+        for message in asked(&data[0]).iter().filter(|message| message["action"] == "subscribe") {
+            names(&message["trades"]).into_iter().for_each(|name| *seen.entry(name.to_owned()).or_default() += 1);
+        }
+        assert!(streaming.iter().all(|symbol| seen.get(symbol) == Some(&1)), "each of the two hundred was subscribed once");
 
-    let board = rig.broker.boards().into_iter().find(|board| &*board.name == "alp-data").unwrap();
-    let mut times = board.take_cycle_times();
-    times.sort();
-    let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
-    println!(
-        "1500 changes in {registered_in:?} under a load of {:?}: {} cycles, p50 {:?}, p99 {:?}, max {:?}; {} messages folded",
-        report.took,
-        times.len(),
-        at(0.5),
-        at(0.99),
-        at(1.0),
-        rig.metric("broker_prices_merged_total")
-    );
+        let board = rig.broker.boards().into_iter().find(|board| &*board.name == "alp-data").unwrap();
+        let mut times = board.take_cycle_times();
+        times.sort();
+        let at = |share: f64| times[((times.len() - 1) as f64 * share) as usize];
+        println!(
+            "1500 changes in {registered_in:?} under a load of {:?}: {} cycles, p50 {:?}, p99 {:?}, max {:?}; {} messages folded",
+            report.took,
+            times.len(),
+            at(0.5),
+            at(0.99),
+            at(1.0),
+            rig.metric("broker_prices_merged_total")
+        );
+        Ok(())
+    });
 }
 
 #[test]
 fn a_ticker_beside_eleven_thousand_is_asked_for_and_stored_alone() {
-    let limits = |config: &mut Config| config.limits = RegistrationLimits { per_bot: 20_000, total: 20_000 };
-    let rig = Rig::with(RigOptions { config: Box::new(limits), ..RigOptions::default() });
-    let all: Vec<String> = (0..11_000).map(|n| format!("S{n:05}")).collect();
-    let mut bot = Bot::listening(&rig.redis.url(), &[]);
-    for part in all.chunks(1_000) {
-        bot.say("BROKER_REGISTRATION", &format!(r#"{{"action":"subscribe","tickers":{},"bot":"streamer","ttl_s":3600}}"#, list(part)));
-    }
-    wait_upstream(&rig, "the eleven thousand are subscribed", |c| c.symbols == all);
-    let mut client = rig.redis_client();
-    let mut fields = || redis::cmd("HLEN").arg("broker:registrations").query::<usize>(&mut client).unwrap();
-    wait_until("all are stored", || fields() == all.len());
-    let asked_before = asked(&connections(&rig, DATA)[0]).len();
+    kept(|| {
+        let limits = |config: &mut Config| config.limits = RegistrationLimits { per_bot: 20_000, total: 20_000 };
+        let rig = Rig::with(RigOptions { config: Box::new(limits), ..RigOptions::default() });
+        let all: Vec<String> = (0..11_000).map(|n| format!("S{n:05}")).collect();
+        let mut bot = Bot::listening(&rig.redis.url(), &[]);
+        for part in all.chunks(1_000) {
+            bot.say("BROKER_REGISTRATION", &format!(r#"{{"action":"subscribe","tickers":{},"bot":"streamer","ttl_s":3600}}"#, list(part)));
+        }
+        wait_upstream(&rig, "the eleven thousand are subscribed", |c| c.symbols == all);
+        let mut client = rig.redis_client();
+        let mut fields = || redis::cmd("HLEN").arg("broker:registrations").query::<usize>(&mut client).unwrap();
+        wait_until("all are stored", || fields() == all.len());
+        let asked_before = asked(&connections(&rig, DATA)[0]).len();
 
-    let mut monitor = rig.redis_client();
-    monitor.send_packed_command(&redis::cmd("MONITOR").get_packed_command()).unwrap();
-    monitor.recv_response().unwrap();
-    bot.say("BROKER_REGISTRATION", r#"{"action":"subscribe","ticker":"X","bot":"collector","ttl_s":3600}"#);
-    wait_upstream(&rig, "the ticker is subscribed", |c| c.symbols.len() == all.len() + 1);
-    wait_until("the ticker is stored", || fields() == all.len() + 1);
-    bot.say("the:end", "of what is watched");
-    let mut writes = Vec::new();
-    loop {
-        let redis::Value::SimpleString(line) = monitor.recv_response().unwrap() else { continue };
-        if line.contains("the:end") {
-            break;
+        let mut monitor = rig.redis_client();
+        monitor.send_packed_command(&redis::cmd("MONITOR").get_packed_command()).unwrap();
+        monitor.recv_response().unwrap();
+        bot.say("BROKER_REGISTRATION", r#"{"action":"subscribe","ticker":"X","bot":"collector","ttl_s":3600}"#);
+        wait_upstream(&rig, "the ticker is subscribed", |c| c.symbols.len() == all.len() + 1);
+        wait_until("the ticker is stored", || fields() == all.len() + 1);
+        bot.say("the:end", "of what is watched");
+        let mut writes = Vec::new();
+        loop {
+            let redis::Value::SimpleString(line) = monitor.recv_response().unwrap() else { continue };
+            if line.contains("the:end") {
+                break;
+            }
+            if line.contains(r#""broker:registrations""#) && !line.contains(r#""HLEN""#) {
+                writes.push(line);
+            }
         }
-        if line.contains(r#""broker:registrations""#) && !line.contains(r#""HLEN""#) {
-            writes.push(line);
-        }
-    }
-    assert_eq!(writes.len(), 1, "{writes:?}");
-    assert!(writes[0].contains(r#""HSET" "broker:registrations" "collector|alpaca|X|price|ticker""#) && writes[0].len() < 200, "{writes:?}");
-    let data = connections(&rig, DATA);
-    assert_eq!(asked(&data[0])[asked_before..], [json!({"action": "subscribe", "trades": ["X"]})]);
-    assert_eq!(data.len(), 1);
+        assert_eq!(writes.len(), 1, "{writes:?}");
+        assert!(writes[0].contains(r#""HSET" "broker:registrations" "collector|alpaca|X|price|ticker""#) && writes[0].len() < 200, "{writes:?}");
+        let data = connections(&rig, DATA);
+        exchange_answers(&rig)?;
+        assert_eq!(data.len(), 1);
+        assert_eq!(asked(&data[0])[asked_before..], [json!({"action": "subscribe", "trades": ["X"]})]);
+        Ok(())
+    });
 }
 
 /// What a bot of the crowd registers for and hears.

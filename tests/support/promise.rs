@@ -11,12 +11,16 @@ const TRIES: usize = 5;
 /// Something took longer than was promised, as anything may for which the machine had no processor.
 #[derive(Debug)]
 pub struct Late {
-    _bound: Duration,
-    _took: Duration,
+    _what: String,
 }
 
 pub fn within(bound: Duration, took: Duration) -> Result<(), Late> {
-    if took < bound { Ok(()) } else { Err(Late { _bound: bound, _took: took }) }
+    if took < bound { Ok(()) } else { Err(Late { _what: format!("{took:?}, and {bound:?} were promised") }) }
+}
+
+/// For a scene that goes another way when somebody in it is late.
+pub fn undisturbed(holds: bool, what: &str) -> Result<(), Late> {
+    if holds { Ok(()) } else { Err(Late { _what: what.to_owned() }) }
 }
 
 /// Plays a scene until it is in time: a busy machine makes one late now and then, a broken promise all of them. What is wrong
