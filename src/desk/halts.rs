@@ -93,7 +93,7 @@ impl HaltFile {
         loop {
             // Which orders are a bot's is known once the account is counted.
             let can_tell = |scope: &HaltScope| !matches!(scope, HaltScope::Bot(_)) || seat.is_counted();
-            owed.retain(|scope| self.book.lock().get(scope).is_some() && !(can_tell(scope) && cancel_at(seat, scope).is_some()));
+            owed.retain(|scope| self.book.lock().get(scope).is_some() && !(can_tell(scope) && cancel_at(seat, scope).is_ok()));
             if owed.is_empty() || token.wait(patience) == Waited::Stopped {
                 return;
             }
@@ -122,10 +122,9 @@ impl HaltFile {
             }
         }
         let concerned = || seated.iter().filter(|other| concerns(scope, other));
-        let canceled = (word == HaltWord::HaltAndCancel).then(|| concerned().flat_map(|other| cancel_at(other, scope).unwrap_or_default()).collect::<Vec<_>>());
-        let canceled = canceled.map(|canceled| canceled.iter().map(CanceledView::from).collect());
+        let (canceled, left) = (word == HaltWord::HaltAndCancel).then(|| cancel_everywhere(concerned(), scope)).unzip();
         let kept = kept.err().map(|cause| format!("in force, but not kept for a restart: {cause}"));
-        let reasons: Vec<String> = kept.into_iter().chain(later(&owed)).collect();
+        let reasons: Vec<String> = kept.into_iter().chain(left.unwrap_or_default()).chain(later(&owed)).collect();
         Answer { canceled, reason: (!reasons.is_empty()).then(|| reasons.join("; ")), ..Answer::new(HALT, Verdict::Accepted) }
     }
 
@@ -137,9 +136,9 @@ impl HaltFile {
         let owed = if cancels { seats.owe_at(&scope, place) } else { Vec::new() };
         // It may have come meanwhile.
         let come = seats.find(Some(&place.exchange), Some(&place.account_name)).ok().filter(|_| cancels);
-        let canceled = come.and_then(|seat| cancel_at(&seat, &scope)).map(|canceled| canceled.iter().map(CanceledView::from).collect());
+        let (canceled, left) = come.map(|seat| cancel_everywhere([&seat], &scope)).unzip();
         let instead = format!("it is not known which account {} is: {scope} is halted in its place", place.account_name);
-        let reasons: Vec<String> = [instead].into_iter().chain(later(&owed)).chain(answer.reason).collect();
+        let reasons: Vec<String> = [instead].into_iter().chain(left.unwrap_or_default()).chain(later(&owed)).chain(answer.reason).collect();
         Answer { canceled, reason: Some(reasons.join("; ")), ..answer }
     }
 
@@ -209,13 +208,26 @@ fn later(owed: &[String]) -> Option<String> {
     (!owed.is_empty()).then(|| format!("what is open on {} is cancelled as soon as the venue says which account that is", owed.join(", ")))
 }
 
-/// Cancels what is open at one seat and the halt is about; `None` when that could not be done.
-fn cancel_at(seat: &Seat, scope: &HaltScope) -> Option<Vec<CancelOutcome>> {
+/// Cancels what the halt is about; gives what became of it, and in words where that could not be done: who sent the halt has to
+/// know what stays open.
+fn cancel_everywhere<'a>(seats: impl IntoIterator<Item = &'a Arc<Seat>>, scope: &HaltScope) -> (Vec<CanceledView>, Vec<String>) {
+    let (mut canceled, mut left) = (Vec::new(), Vec::new());
+    for seat in seats {
+        match cancel_at(seat, scope) {
+            Ok(outcomes) => canceled.extend(outcomes.iter().map(CanceledView::from)),
+            Err(cause) => left.push(cause),
+        }
+    }
+    (canceled, left)
+}
+
+/// Cancels what is open at one seat and the halt is about; why not, when that could not be done.
+fn cancel_at(seat: &Seat, scope: &HaltScope) -> Result<Vec<CancelOutcome>, String> {
     let canceled = match scope {
         HaltScope::Bot(bot) => cancel_of_bot(seat, bot),
         _ => seat.broker.cancel_all(None),
     };
-    canceled.inspect_err(|error| log::error!("open orders at {} are not cancelled: {error}", seat.of.broker)).ok()
+    canceled.map_err(|error| format!("open orders at {} are not cancelled: {error}", seat.of.broker)).inspect_err(|cause| log::error!("{cause}"))
 }
 
 fn cancel_of_bot(seat: &Seat, bot: &str) -> Result<Vec<CancelOutcome>, BrokerError> {

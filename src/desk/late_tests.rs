@@ -234,6 +234,20 @@ fn what_a_halt_wanted_cancelled_is_cancelled_at_who_comes_later_as_long_as_it_is
 }
 
 #[test]
+fn a_halt_says_what_it_could_not_cancel_at_a_seat_that_has_just_come() {
+    let (folder, venue) = (folder(), venue());
+    let life = late(&folder, &venue);
+    assert_eq!(life.desk.join(&life.seat), Some(Vec::new()));
+    for (text, failure) in [(r#"{"action":"halt","cancel_open":true,"scope":"all"}"#, Does::Fails(away())), (r#"{"action":"halt","cancel_open":true}"#, Does::Obeys)] {
+        let is_left = matches!(failure, Does::Fails(_));
+        venue.will([failure]);
+        let halted = life.tell(text);
+        let said = halted["reason"].as_str().unwrap_or_default();
+        assert_eq!((&halted["result"], said.contains("open orders at paper are not cancelled: ")), (&"accepted".into(), is_left), "{halted}");
+    }
+}
+
+#[test]
 fn of_one_bot_only_its_own_orders_are_cancelled_and_only_once_they_are_known() {
     let (folder, venue) = (folder(), venue());
     let life = live(&folder, &venue);
