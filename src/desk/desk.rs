@@ -15,7 +15,7 @@ use super::ledger::Ledger;
 use super::lookups::Bell;
 use super::placing::Wanted;
 use super::seat::Seat;
-use super::seats::{Fate, Missing, Seats};
+use super::seats::{Fate, Missing, Place, Seats};
 use super::workers::client_order_id;
 use crate::contract::{BadCommand, DeskCommand, HaltWord, OrderSetting, Scope, Wish, write_order};
 use crate::events::{Command, MarketDataEvent, OrderKey};
@@ -187,10 +187,26 @@ impl Desk {
     }
 
     fn halt(&self, scope: &HaltScope, mode: HaltWord, reason: String, now: Timestamp) -> Answer {
-        if mode == HaltWord::HaltAndCancel {
-            self.wish_for_end_under(scope);
+        if mode != HaltWord::HaltAndCancel {
+            return self.halts.halt(&self.seats, scope, mode, reason, now);
         }
-        self.halts.halt(&self.seats, scope, mode, reason, now)
+        self.wish_for_end_under(scope);
+        let answer = self.halts.halt(&self.seats, scope, mode, reason, now);
+        // Again, for what had passed the check before, and for a seat that took its place before it was owed this.
+        self.wish_for_end_under(scope);
+        answer
+    }
+
+    /// A halt of an account of which nobody knew yet which it is.
+    fn halt_awaited(&self, place: &Place, mode: HaltWord, reason: String, now: Timestamp) -> Answer {
+        let answer = self.halts.halt_awaited(&self.seats, place, mode, reason, now);
+        // It may have come meanwhile, and is owed nothing then.
+        if mode == HaltWord::HaltAndCancel
+            && let Ok(seat) = self.seats.find(Some(&place.exchange), Some(&place.account_name))
+        {
+            self.wish_for_end_at(&seat, &HaltScope::Broker(place.exchange.clone()));
+        }
+        answer
     }
 
     /// What becomes of a command before anybody begins it, and how many seats were there when that was decided.
@@ -207,12 +223,12 @@ impl Desk {
     }
 
     /// A halt needs to know nobody's account, and is never put off. All else is denied.
-    fn handle_without_seat(&self, command: DeskCommand, taken: Timestamp, missing: &Missing, now: Timestamp) -> Answer {
+    pub(super) fn handle_without_seat(&self, command: DeskCommand, taken: Timestamp, missing: &Missing, now: Timestamp) -> Answer {
         let Some(place) = missing.place() else { return without_seat(&command, missing) };
         let answer = match &command.wish {
             Wish::Halt { scope, mode, reason } => match scope_at(scope, &place.exchange) {
                 Some(scope) => self.halt(&scope, *mode, reason.clone(), now),
-                None => self.halts.halt_awaited(&self.seats, place, *mode, reason.clone(), now),
+                None => self.halt_awaited(place, *mode, reason.clone(), now),
             },
             Wish::Resume { scope } => match scope_at(scope, &place.exchange) {
                 Some(scope) => {

@@ -238,13 +238,27 @@ fn a_halt_says_what_it_could_not_cancel_at_a_seat_that_has_just_come() {
     let (folder, venue) = (folder(), venue());
     let life = late(&folder, &venue);
     assert_eq!(life.desk.join(&life.seat), Some(Vec::new()));
-    for (text, failure) in [(r#"{"action":"halt","cancel_open":true,"scope":"all"}"#, Does::Fails(away())), (r#"{"action":"halt","cancel_open":true}"#, Does::Obeys)] {
+    for (text, failure) in
+        [(r#"{"action":"halt","cancel_open":true,"scope":"all"}"#, Does::Fails(away())), (r#"{"action":"halt","cancel_open":true}"#, Does::Obeys)]
+    {
         let is_left = matches!(failure, Does::Fails(_));
         venue.will([failure]);
         let halted = life.tell(text);
         let said = halted["reason"].as_str().unwrap_or_default();
         assert_eq!((&halted["result"], said.contains("open orders at paper are not cancelled: ")), (&"accepted".into(), is_left), "{halted}");
     }
+}
+
+#[test]
+fn who_comes_while_his_account_is_halted_ends_what_turns_out_to_be_open_there() {
+    let (folder, venue) = (folder(), venue());
+    let life = late(&folder, &venue);
+    life.leave_submitting("b-9", 30);
+    let missing = Missing::Awaited { place: life.seat.place(), since: Instant::now() };
+    let command = parse_command(br#"{"action":"halt","cancel_open":true,"scope":"account"}"#).unwrap();
+    assert_eq!(life.desk.join(&life.seat), Some(Vec::new()));
+    life.desk.handle_without_seat(command, wall_now(), &missing, wall_now());
+    assert_eq!((venue.calls(), life.record("b-9").unwrap().cancel_wanted), (vec!["cancel_all".to_owned()], true));
 }
 
 #[test]
