@@ -215,6 +215,7 @@ fn what_a_halt_wanted_cancelled_is_cancelled_at_who_comes_later_as_long_as_it_is
     let (folder, venue) = (folder(), venue());
     let life = late(&folder, &venue);
     let halted = life.tell(r#"{"action":"halt","cancel_open":true,"scope":"account"}"#);
+    life.tell(r#"{"action":"halt","cancel_open":true,"scope":"all"}"#);
     assert!(halted["reason"].as_str().unwrap().contains("what is open on main is cancelled as soon as"), "{halted}");
     life.desk.kill_switch(Some(r#"{"cancel_open":true}"#));
     life.tell(r#"{"action":"resume","scope":"broker"}"#);

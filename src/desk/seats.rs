@@ -258,7 +258,9 @@ impl Seats {
                 && concerned(place)
             {
                 names.push(place.account_name.clone());
-                owed.push(scope.clone());
+                if !owed.contains(scope) {
+                    owed.push(scope.clone());
+                }
             }
         }
         names
