@@ -129,7 +129,11 @@ impl Desk {
         let name = client_order_id(command).map(ToString::to_string);
         let answer =
             |result| Answer { client_order_id: name.clone(), reason: Some(reason.to_owned()), advice: Some("look_up"), ..Answer::new(command.action, result) };
-        let Ok(seat) = self.seats.find(command.exchange.as_ref(), command.account.as_deref()) else { return answer(Verdict::Denied) };
+        let Ok(seat) = self.seats.find(command.exchange.as_ref(), command.account.as_deref()) else {
+            // A halt needs no seat: it may be in force, or lifted.
+            let needs_none = matches!(command.wish, Wish::Halt { .. } | Wish::Resume { .. });
+            return answer(if needs_none { Verdict::Unknown } else { Verdict::Denied });
+        };
         let seat = &*seat;
         let now = (self.clock)();
         let asked = Asked { action: command.action, seat, entry, again: true, taken: now, expires_at: None, untyped: false, now };

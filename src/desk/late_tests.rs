@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use super::answer::Verdict;
 use super::fixtures::{Does, Life, Venue, away, buy, live, live_among, result, venue};
 use super::reconcile::Reconcilers;
 use super::seat::COUNTED_WITHIN;
@@ -260,6 +261,19 @@ fn who_comes_while_his_account_is_halted_ends_what_turns_out_to_be_open_there() 
     assert_eq!(life.desk.join(&life.seat), Some(Vec::new()));
     life.desk.handle_without_seat(command, wall_now(), &missing, wall_now());
     assert_eq!((venue.calls(), life.record("b-9").unwrap().cancel_wanted), (vec!["cancel_all".to_owned()], true));
+}
+
+#[test]
+fn a_halt_that_is_not_tried_again_may_be_in_force_though_its_account_is_awaited() {
+    let (folder, venue) = (folder(), venue());
+    let life = late(&folder, &venue);
+    for (text, verdict) in [
+        (r#"{"action":"halt","scope":"all"}"#, Verdict::Unknown),
+        (r#"{"action":"resume","scope":"all"}"#, Verdict::Unknown),
+        (r#"{"action":"orders"}"#, Verdict::Denied),
+    ] {
+        assert_eq!(life.desk.give_up(&parse_command(text.as_bytes()).unwrap(), "5-0", "it ends the broker").result, verdict, "{text}");
+    }
 }
 
 #[test]
