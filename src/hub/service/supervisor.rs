@@ -258,7 +258,7 @@ impl AlpacaBroker {
         let mut out = Consequences::default();
         self.registrar.expire(wall_now().millis(), &mut out);
         self.carry_out(out);
-        if self.load_again {
+        if self.load_again && self.may_serve() {
             self.load_registrations();
         }
         self.ask_about_listeners();
