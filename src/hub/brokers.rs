@@ -177,7 +177,8 @@ impl OrderSide {
 
     /// A seat gets the threads that are its own: whether it holds what we know, and what became of its orders.
     fn attend(&mut self, seat: &Arc<Seat>) -> io::Result<()> {
-        let tasks = [self.reconcilers.spawn_for(seat)?, self.finders.spawn_for(seat)?];
+        // Counted last: with the first of them alone it would take orders whose outcome nobody looks up.
+        let tasks = [self.finders.spawn_for(seat)?, self.reconcilers.spawn_for(seat)?];
         self.workers.splice(..0, tasks);
         Ok(())
     }
