@@ -71,4 +71,4 @@ mod refusal_tests;
 #[cfg(test)]
 mod tests;
 
-pub use workers::{DeskStats, Outgoing, WORKERS, start_workers};
+pub use workers::{DeskStats, Outgoing, UNDER_WAY, WORKERS, start_workers};

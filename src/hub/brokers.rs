@@ -15,7 +15,7 @@ use crate::config::RedisSettings;
 use crate::contract::channel::{DEAD_ORDERS, DESK_GROUP, ORDERS};
 use crate::desk::ledger::Ledger;
 use crate::desk::reconcile::Reconcilers;
-use crate::desk::{Desk, DeskStats, Finders, HaltFile, Outgoing, Place, Pump, Role, Seat, Seats, Stock, start_workers};
+use crate::desk::{Desk, DeskStats, Finders, HaltFile, Outgoing, Place, Pump, Role, Seat, Seats, Stock, UNDER_WAY, start_workers};
 use crate::events::EventBus;
 use crate::exchanges::Broker;
 use crate::model::{ExchangeName, Symbol};
@@ -28,7 +28,8 @@ use crate::runtime::{Stop, StopKind, Task, Threads, wall_now};
 const COMMANDS: usize = 256;
 /// Entries dealt with whose acknowledgement is on its way: more than can be under way, so that no worker waits when
 /// Redis is gone.
-const DONE: usize = 4_096;
+const DONE: usize = 8_192;
+const _: () = assert!(DONE >= UNDER_WAY + COMMANDS);
 /// About so many commands stay in Redis for people to look at.
 const KEPT: u64 = 100_000;
 /// Symbols whose prices are wished for; what does not fit is wished for again with the next order.

@@ -45,6 +45,8 @@ pub const WORKERS: usize = 4;
 const OF_ONE_BOT: usize = 256;
 const ORDERS_WAITING: usize = 2_048;
 const OTHERS_WAITING: usize = 256;
+/// New entries that can be dealt with and not acknowledged yet, when all of it is full.
+pub const UNDER_WAY: usize = ORDERS_WAITING + (Lane::ALL.len() - 1) * OTHERS_WAITING + WORKERS + Lane::ALL.len() + aside::ROOM;
 /// How long an answer waits for room in the control queue, in all.
 const ANSWER_WITHIN: Duration = Duration::from_millis(200);
 const TOO_MANY: &str = "too many of your commands are waiting";
