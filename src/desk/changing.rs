@@ -129,7 +129,7 @@ impl Desk {
             Err(error @ BrokerError::OutcomeUnknown { .. }) => self.change_unknown(seat, &record, key, &error),
             Err(error) => {
                 seat.guarded().gate.take_back(&ticket);
-                self.settle_change(seat, &record, key, Answer::failed(action, &error), record.entry.clone())
+                self.settle_change(seat, &record, key, Answer::failed(action, &error), record.entry.clone()).map(|(answer, _)| answer)
             }
         })
     }
@@ -175,20 +175,26 @@ impl Desk {
     /// The venue has it. Whoever has asked for the end of what would stand there gets that first.
     fn change_stands(&self, seat: &Seat, record: &CommandRecord, key: &OrderKey, order: &Order) -> Ended {
         let kept = self.ledger.journal().command(&seat.of.account, &record.name);
-        if kept.is_ok_and(|kept| kept.is_some_and(|kept| kept.cancel_wanted)) && !end(seat, order) {
+        let was_wanted = kept.is_ok_and(|kept| kept.is_some_and(|kept| kept.cancel_wanted));
+        if was_wanted && !end(seat, order) {
             let cause = "it has the order, which is to be cancelled and could not be yet".to_owned();
             return self.change_unknown(seat, record, key, &BrokerError::OutcomeUnknown { broker: seat.of.broker.to_string(), cause });
         }
-        self.settle_change(seat, record, key, accepted(&record.action, order), record.entry.clone())
+        let (answer, cancel_wanted) = self.settle_change(seat, record, key, accepted(&record.action, order), record.entry.clone())?;
+        if cancel_wanted && !was_wanted {
+            end_what_is_left(seat, order);
+        }
+        Some(answer)
     }
 
-    /// The end of a change; `told_as` is by which its answer is known again on the stream.
-    pub(super) fn settle_change(&self, seat: &Seat, record: &CommandRecord, key: &OrderKey, answer: Answer, told_as: String) -> Ended {
+    /// The end of a change, and whether somebody wants that of its order; `told_as` is by which its answer is known again on
+    /// the stream.
+    fn settle_change(&self, seat: &Seat, record: &CommandRecord, key: &OrderKey, answer: Answer, told_as: String) -> Option<(Answer, bool)> {
         let answer = of_seat(seat, Answer { client_order_id: client_id_of(key), ..answer });
         let record = CommandRecord { state: CommandState::Answered, ..record.clone() };
         let notes = [("http", answer.reason.clone().unwrap_or_else(|| "changed".to_owned()))];
-        self.settle(&Settling { seat, record: &record, answer: &answer, told: Told::Reply(told_as), notes: &notes })?;
-        Some(answer)
+        let cancel_wanted = self.settle(&Settling { seat, record: &record, answer: &answer, told: Told::Reply(told_as), notes: &notes })?;
+        Some((answer, cancel_wanted))
     }
 
     pub(super) fn change_unknown(&self, seat: &Seat, record: &CommandRecord, key: &OrderKey, error: &BrokerError) -> Ended {
@@ -201,8 +207,20 @@ impl Desk {
         Some(answer)
     }
 
-    /// What a look-up has found out about a change.
-    pub(super) fn change_settled(&self, seat: &Seat, record: &CommandRecord, key: &OrderKey, answer: Answer) -> Ended {
-        self.settle_change(seat, record, key, answer, settled_key(&record.entry))
+    /// What a look-up has found out about a change. `left` is the order that it leaves, which goes too when somebody has asked
+    /// for the end while it was looked up.
+    pub(super) fn change_settled(&self, seat: &Seat, record: &CommandRecord, key: &OrderKey, answer: Answer, left: Option<&Order>) -> Option<()> {
+        let (_, cancel_wanted) = self.settle_change(seat, record, key, answer, settled_key(&record.entry))?;
+        if let Some(left) = left.filter(|_| cancel_wanted && !record.cancel_wanted) {
+            end_what_is_left(seat, left);
+        }
+        Some(())
+    }
+}
+
+/// What was asked for while the outcome was kept: nobody looks for it any more.
+fn end_what_is_left(seat: &Seat, order: &Order) {
+    if !end(seat, order) {
+        log::error!("{} is not cancelled, as its sender asked", order.request.client_order_id);
     }
 }

@@ -291,7 +291,7 @@ impl<'a> Lookups<'a> {
         let Change { seat, record, id, key } = *change;
         let seen = match self.look_up(seat, record, id) {
             Ok(Some(order)) if record.cancel_wanted && !end(seat, &order) => Seen::Unasked,
-            Ok(Some(order)) => settled(self.desk.change_settled(seat, record, key, accepted(&record.action, &order))),
+            Ok(Some(order)) => settled(self.desk.change_settled(seat, record, key, accepted(&record.action, &order), Some(&order))),
             Ok(None) if !self.schedule.missed(name, now) => Seen::Nothing,
             Ok(None) => self.unchanged(seat, record, key),
             Err(_) => Seen::Unasked,
@@ -311,6 +311,7 @@ impl<'a> Lookups<'a> {
     /// A change is not sent again: by now the order may be another.
     fn unchanged(&self, seat: &Seat, record: &CommandRecord, key: &OrderKey) -> Seen {
         let rejected = |reason: String| Answer { reason: Some(reason), ..Answer::new(&record.action, Verdict::Rejected) };
+        let mut left = None;
         let answer = match seat.broker.order(key) {
             Ok(Some(Order { replaced_by: Some(next), .. })) => match seat.broker.order(&OrderKey::Venue(next)) {
                 Ok(Some(order)) if order.request.client_order_id.as_str() != record.name => {
@@ -325,12 +326,12 @@ impl<'a> Lookups<'a> {
             Ok(Some(old)) if record.cancel_wanted && !end(seat, &old) => return Seen::Nothing,
             Ok(Some(old)) => {
                 seat.guarded().gate.withdraw_change(&old.request.client_order_id);
-                rejected(format!("the change never arrived; the order is {}", old.status))
+                rejected(format!("the change never arrived; the order is {}", left.insert(old).status))
             }
             Ok(None) => rejected("the change never arrived, and the venue has no such order".to_owned()),
             Err(_) => return Seen::Nothing,
         };
-        settled(self.desk.change_settled(seat, record, key, answer))
+        settled(self.desk.change_settled(seat, record, key, answer, left.as_ref()))
     }
 }
 

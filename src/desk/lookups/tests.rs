@@ -8,7 +8,7 @@ use crossbeam_channel::bounded;
 use crate::desk::fixtures::{Does, Life, Venue, buy, close, live, lost, result, seat_at, venue, venue_of, venue_that};
 use crate::observe::Heartbeats;
 use crate::risk::Limits;
-use crate::runtime::StopKind;
+use crate::runtime::{StopKind, wall_now};
 
 /// Looks as the thread would, at these milliseconds after the beginning.
 fn look(life: &Life, at: &[u64]) {
@@ -228,6 +228,28 @@ fn a_change_that_another_has_overtaken_is_refused_and_not_looked_for_for_ever() 
     assert_eq!(life.state("b-2"), Some(CommandState::Answered), "{:?}", life.streamed());
     let told = change("b-2");
     assert_eq!((result(&told).0, told["reason"].as_str()), ("rejected", Some("another change came first: b-3 stands in the place of the order")));
+}
+
+#[test]
+fn the_end_of_a_change_that_is_wanted_while_the_venue_is_asked_for_it_comes() {
+    // It has arrived, or has not and leaves the order that it was to change: asked for by its name four times, then for that one.
+    for (does, asks, left) in [(Does::Loses, 1, "b-2"), (Does::Fails(lost()), 5, "b-1")] {
+        let (folder, venue) = (folder(), venue());
+        let life = live(&folder, &venue);
+        life.tell(&buy("b-1", 4));
+        venue.will([does]);
+        life.tell(r#"{"action":"modify","client_order_id":"b-1","qty":5,"new_client_order_id":"b-2"}"#);
+        let (desk, asked) = (Arc::downgrade(&life.desk), std::sync::atomic::AtomicU32::new(0));
+        *venue.on_ask.lock() = Some(Box::new(move || {
+            if asked.fetch_add(1, Relaxed) + 1 == asks {
+                let cancel = parse_command(br#"{"action":"cancel","client_order_id":"b-2"}"#).unwrap();
+                desk.upgrade().unwrap().handle(cancel, "9-0", wall_now(), false).unwrap();
+            }
+        }));
+        look(&life, &TWICE);
+        *venue.on_ask.lock() = None;
+        assert_eq!((life.state("b-2"), venue.calls().last()), (Some(CommandState::Answered), Some(&format!("cancel {left}"))), "{:?}", life.streamed());
+    }
 }
 
 #[test]
