@@ -1,11 +1,12 @@
 //! What happened while nobody listened, as the venue tells it once more, piece by piece.
 //!
-//! Events of one moment are never cut apart, so that the next piece begins where this one ends. Not every host has the history;
+//! Events of one moment are never cut apart, and the next piece begins a little before this one ends, for the venue promises no
+//! order of what happens nearly at once: some is told twice, and whoever takes it knows it again. Not every host has the history;
 //! where it cannot be had, lists tell the same in fewer words. Must not know what the updates are for.
 
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Deserialize;
 
@@ -18,6 +19,8 @@ use crate::model::Timestamp;
 
 /// So many bytes of events make a piece.
 const PIECE: usize = 4 * 1024 * 1024;
+/// So far apart events may come in any order.
+const UNORDERED: Duration = Duration::from_millis(100);
 /// So many of one moment are too many to be kept at once.
 const MOMENT_MAX: usize = 4 * PIECE;
 
@@ -30,7 +33,7 @@ impl AlpacaBroker {
         if self.no_history.lock().get(Instant::now()).is_some() {
             return Ok(None);
         }
-        let path = format!("/v2/events/trades?since={}&until={}", encode(&since.to_string()), encode(&until.to_string()));
+        let path = format!("/v2/events/trades?since={}&until={}", encode(&a_little_before(since).to_string()), encode(&until.to_string()));
         let ask = Ask { verb: Verb::Get, path: &path, body: None, urgency: Urgency::Sweep, within: LIST_WITHIN };
         let mut piece = Piece::new(since, until);
         let told = self.rest.ask_events(&ask, |json| piece.hear(json, || self.read_event(json)));
@@ -86,7 +89,7 @@ impl Piece {
     }
 
     fn hear(&mut self, json: &str, read: impl FnOnce() -> Option<OrderUpdate>) -> ControlFlow<()> {
-        // One that does not say when it was belongs to the one before.
+        // One that does not say when it was belongs to the one before, and so does one that comes out of order.
         let at = moment(json).unwrap_or(self.last).clamp(self.last, self.until);
         let is_full = self.bytes >= PIECE && at > self.last && at < self.until;
         self.last = at;
@@ -103,6 +106,10 @@ impl Piece {
         let whole = self.updates.into_iter().filter(|(at, _)| *at < to || to == self.until);
         Replayed { updates: whole.map(|(_, update)| update).collect(), to }
     }
+}
+
+fn a_little_before(at: Timestamp) -> Timestamp {
+    Timestamp::from_nanos(at.nanos().saturating_sub(i64::try_from(UNORDERED.as_nanos()).unwrap_or(i64::MAX)).max(0))
 }
 
 /// When the venue wrote the event down, by which it is asked for.

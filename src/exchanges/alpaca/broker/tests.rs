@@ -166,6 +166,21 @@ fn a_history_of_any_size_is_told_in_pieces_that_cut_no_moment_apart() {
 }
 
 #[test]
+fn what_a_history_tells_a_little_out_of_order_is_lost_at_no_cut() {
+    // Within a millisecond they come in any order; the second piece begins with the one but last.
+    let moments = (0..18).map(|_| "14:30:01Z").chain(["14:30:02.0019Z", "14:30:02.0016Z"]);
+    let events: Vec<(Timestamp, String)> =
+        moments.enumerate().map(|(n, at)| (format!("2026-11-20T{at}").parse().unwrap(), past(n, 1, 250_000).replace("14:30:01Z", at))).collect();
+    let host = broker(move |request| {
+        let since = request.split("since=").nth(1).and_then(|rest| rest.split('&').next()).unwrap().replace("%3A", ":");
+        let since: Timestamp = since.parse().unwrap();
+        (200, events.iter().filter(|(at, _)| *at >= since).map(|(_, text)| text.as_str()).collect())
+    });
+    let (told, pieces) = replay(&host, until());
+    assert_eq!((pieces.len(), told), (2, (0..20).map(|n| format!("o-{n}")).collect::<Vec<_>>()));
+}
+
+#[test]
 fn a_history_that_breaks_off_goes_on_from_where_it_was_whole() {
     let events: Vec<(u32, String)> = [1, 2, 2, 3, 4].into_iter().enumerate().map(|(n, at)| (at, past(n, at, 10))).collect();
     let wanted: Vec<String> = (0..5).map(|n| format!("o-{n}")).collect();
