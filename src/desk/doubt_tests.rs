@@ -49,6 +49,23 @@ fn nobody_closes_what_a_close_of_unknown_outcome_may_be_selling() {
 }
 
 #[test]
+fn a_close_without_an_answer_is_over_when_the_stream_has_told_its_end() {
+    let (folder, venue) = (folder(), venue());
+    let life = live(&folder, &venue);
+    venue.holds(10);
+    venue.will([Does::Loses]);
+    assert_eq!(result(&life.tell(&close("b-1"))), ("unknown", "look_up"));
+    let order = venue.orders.lock()["b-1"].clone();
+    hear(&life.ledger, &life.seat, OrderChange::New, order.clone(), None);
+    assert_eq!(result(&life.tell(&close("b-2"))), ("denied", "retry"));
+    hear_fill(&life.ledger, &life.seat, &order);
+    // Of an order that has ended the venue may never show anything any more.
+    venue.orders.lock().remove("b-1");
+    venue.holds(5);
+    assert_eq!(result(&life.tell(&close("b-2"))).0, "accepted");
+}
+
+#[test]
 fn a_command_that_is_given_up_is_not_called_denied_where_it_may_have_been_sent() {
     let (folder, venue) = (folder(), venue());
     let life = live(&folder, &venue);

@@ -213,8 +213,12 @@ impl Desk {
     fn closing_of(&self, asked: &Asked<'_>, symbol: &Symbol) -> Result<Option<String>, JournalError> {
         let (journal, account) = (self.ledger.journal(), &asked.seat.of.account);
         let of_symbol = |record: &CommandRecord| record.action == asked.action && order_of(record).is_some_and(|order| order.symbol == *symbol);
-        if let Some(record) = journal.unsettled(account)?.into_iter().find(of_symbol) {
-            return Ok(Some(record.name));
+        for record in journal.unsettled(account)?.into_iter().filter(of_symbol) {
+            // Whatever became of its answer, an order of which the stream has told the end sells nothing any more.
+            let told = record.name.parse().ok().map(|name| journal.order(account, &OrderKey::Client(name))).transpose()?.flatten();
+            if told.is_none_or(|told| told.status.is_open() || told.heard < record.received) {
+                return Ok(Some(record.name));
+            }
         }
         for open in journal.open_orders(account, None)? {
             if open.symbol == symbol.as_str() && journal.command(account, &open.client_order_id)?.is_some_and(|record| record.action == asked.action) {
