@@ -79,7 +79,15 @@ impl Ledger {
     /// # Errors
     /// Those of the journal: the same may be handed in again.
     pub fn take(&self, updates: &[OrderUpdate]) -> Result<Vec<Taken>, JournalError> {
-        self.journal.write(|step| updates.iter().map(|update| self.enter(step, update)).collect())
+        self.take_as(updates, |_| Manner::default())
+    }
+
+    /// The same, each in its manner.
+    ///
+    /// # Errors
+    /// Those of the journal: the same may be handed in again.
+    pub fn take_as(&self, updates: &[OrderUpdate], manner: impl Fn(&OrderUpdate) -> Manner) -> Result<Vec<Taken>, JournalError> {
+        self.journal.write(|step| updates.iter().map(|update| self.enter_as(step, update, manner(update))).collect())
     }
 
     /// The same within somebody's transaction, who wakes the others afterwards.

@@ -241,6 +241,19 @@ fn the_venue_tells_its_history_where_it_has_one() {
     assert_eq!(bench.events(), ["v1 new", "v1 fill 10"]);
 }
 
+#[test]
+fn the_history_of_before_the_first_start_is_told_in_no_hurry() {
+    let mut bench = bench();
+    let lately = OrderUpdate { source: Source::Replay, ..told(OrderChange::New, order("v0", OrderStatus::New, "0", NOW - 600, NOW - 600), None, Some("x-0")) };
+    bench.held().orders = [&lately].into_iter().chain(&replayed(1)).map(|update| Order::clone(&update.order)).collect();
+    bench.held().replay = Some([lately].into_iter().chain(replayed(1)).collect());
+    assert_eq!(bench.look(true, NOW + 10).replayed, 2);
+    assert_eq!(bench.events(), ["v0 new", "v1 new"]);
+    let rows = bench.ledger.journal().updates(&of().account, 0, 100).unwrap();
+    let copies: Vec<bool> = rows.iter().map(|row| row.typed.is_some()).collect();
+    assert_eq!(copies, [false, true], "what went on since we listen is news");
+}
+
 fn replayed(updates: usize) -> Vec<OrderUpdate> {
     let one = |n: usize| {
         let when = NOW + i64::try_from(n).unwrap();

@@ -155,7 +155,7 @@ impl Pass {
         let mut findings = Findings::default();
         let mut lap = Lap::new();
         if whole && !dry {
-            findings.replayed = self.replay(since, now)?;
+            findings.replayed = self.replay(since, now, first)?;
         }
         lap.done("replay");
         let local = journal.open_orders(account, None)?;
@@ -203,13 +203,13 @@ impl Pass {
     }
 
     /// What the venue tells once more, piece by piece. How many of them are news.
-    fn replay(&mut self, since: Timestamp, now: Timestamp) -> Result<usize, PassError> {
+    fn replay(&mut self, since: Timestamp, now: Timestamp, first: bool) -> Result<usize, PassError> {
         let mut from = self.replayed.map_or(since, |to| to.max(since));
         let mut news = 0;
         while from < now {
             let Some(Replayed { updates, to }) = self.broker().replay(from, now)? else { break };
             for some in updates.chunks(256) {
-                let taken = self.ledger.take(some)?;
+                let taken = self.ledger.take_as(some, |update| Manner::quiet(first && update.at < self.began))?;
                 for (update, _) in some.iter().zip(&taken).filter(|(_, taken)| matches!(taken, Taken::New(_))) {
                     self.seat.observe(update);
                 }
