@@ -278,6 +278,20 @@ fn a_history_in_pieces_is_told_once_and_in_order() {
 }
 
 #[test]
+fn a_history_that_goes_on_passes_nothing_over_at_a_venue_whose_clock_is_behind() {
+    let mut bench = bench();
+    bench.look(true, NOW);
+    bench.held().replay = Some(Vec::new());
+    bench.held().left = Some(1);
+    assert!(bench.pass.run(true, false, at(NOW + 1_000), bench.began).is_err());
+    bench.held().left = None;
+    let late = order("v1", OrderStatus::New, "0", NOW + 720, NOW + 720);
+    bench.held().orders = vec![late.clone()];
+    bench.held().replay = Some(vec![OrderUpdate { source: Source::Replay, ..told(OrderChange::New, late, None, Some("x-1")) }]);
+    assert_eq!(bench.look(true, NOW + 1_010).replayed, 1);
+}
+
+#[test]
 fn a_history_that_is_cut_short_goes_on_from_there() {
     let mut bench = bench();
     bench.look(true, NOW);

@@ -218,9 +218,9 @@ impl Pass {
             if to <= from {
                 break;
             }
+            // By a clock that is behind ours something may still happen before our now; before what the venue has told it may not.
+            self.replayed = Some(if to < now { to } else { back(now, CLOCKS_APART).max(from) });
             from = to;
-            // By a clock that is behind ours something may still happen before our now.
-            self.replayed = Some(to.min(back(now, MARGIN)));
         }
         Ok(news)
     }
