@@ -47,9 +47,9 @@ use crate::model::Timestamp;
 /// Pages in the log at which a writer moves them into the file himself, because nobody has called [`Journal::tidy`].
 const PAGES_AT_MOST: u32 = 100_000;
 /// Pages in the log from which on it is made to begin anew.
-const LONG_LOG: i64 = 8_000;
+const LONG_LOG: i64 = 32_000;
 /// What an empty log keeps of the disk: more than a long one takes, for making it long anew costs more than writing over it.
-const LOG_BYTES: i64 = 64 * 1024 * 1024;
+const LOG_BYTES: i64 = 160 * 1024 * 1024;
 /// How long another program that reads may hold us up.
 const PATIENCE: Duration = Duration::from_millis(250);
 const STATEMENTS: usize = 64;
