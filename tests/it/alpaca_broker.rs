@@ -137,7 +137,7 @@ fn what_happened_is_told_once_more_in_the_same_words() {
     assert_eq!(venue.alpaca().replay(now, now).unwrap(), Some(Replayed { updates: Vec::new(), to: now }));
 }
 
-/// More than a piece holds: every event is told once and in order.
+/// More than a piece holds: every event is told, and in order. The end of a piece may be told again at the beginning of the next.
 #[test]
 fn a_long_history_is_told_whole() {
     const MANY: usize = 1_800;
@@ -148,17 +148,22 @@ fn a_long_history_is_told_whole() {
     }
     venue.alpaca().cancel_all(None).unwrap();
     let heard = updates(&venue);
-    let (until, mut from, mut told, mut pieces) = (venue.exchange.now(), before, Vec::new(), 0);
+    let said = |update: &OrderUpdate| (update.order.id.clone(), update.change, update.execution_id.clone(), update.at);
+    let (until, mut from, mut told, mut pieces, mut bytes) = (venue.exchange.now(), before, Vec::new(), 0, 0);
     while from < until {
         let piece = venue.alpaca().replay(from, until).unwrap().expect("the built-in exchange has a history");
         assert!(piece.to > from);
         (from, pieces) = (piece.to, pieces + 1);
-        told.extend(piece.updates);
+        let begins = told.len().saturating_sub(piece.updates.len());
+        for update in &piece.updates {
+            if !told[begins..].contains(&said(update)) {
+                bytes += update.words.as_ref().unwrap().order_json.len();
+                told.push(said(update));
+            }
+        }
     }
-    let said = |update: &OrderUpdate| (update.order.id.clone(), update.change, update.execution_id.clone(), update.at);
-    let bytes: usize = told.iter().map(|update| update.words.as_ref().unwrap().order_json.len()).sum();
     assert!(bytes > 4 * 1024 * 1024 && pieces > 1, "{bytes} bytes in {pieces} pieces, {} events", told.len());
-    assert_eq!(told.iter().map(said).collect::<Vec<_>>(), heard.iter().map(said).collect::<Vec<_>>());
+    assert!(told == heard.iter().map(said).collect::<Vec<_>>(), "{} events were heard, {} told again, or in another order", heard.len(), told.len());
 }
 
 #[test]
