@@ -20,6 +20,8 @@ impl Trading {
         let paper = "broker_type: paper\nenabled: true\ntrading:\n  default_order_type: market\npaper:\n  latency_ms: 0\n  partial_fills: false\n";
         std::fs::create_dir_all(folder.path().join("exchanges")).unwrap();
         std::fs::write(folder.path().join("exchanges/paper.yaml"), paper).unwrap();
+        // Every symbol is quoted some twenty times a second: no order waits for its first price longer than it may.
+        std::fs::write(folder.path().join("broker.yaml"), "http: 127.0.0.1:0\nsim:\n  rate: 1000\n").unwrap();
         let redis = RedisServer::start();
         let program = run(folder.path(), &redis);
         Trading { folder, redis, program }
