@@ -31,7 +31,7 @@ pub struct Keeper {
     pub heartbeat: Heartbeat,
 }
 
-/// The body of the thread; ends with the stop, after a last move of the log.
+/// The body of the thread; ends with the stop. What is in the log then is moved by the next process.
 pub fn run_keeper(keeper: Keeper) {
     let Keeper { journal, retention, stop, heartbeat } = keeper;
     let mut hush = Hush::default();
@@ -62,7 +62,7 @@ pub fn run_keeper(keeper: Keeper) {
             }
         }
         if stop.wait(LOOK_EVERY) == Waited::Stopped {
-            return tell(journal.tidy());
+            return;
         }
     }
 }
