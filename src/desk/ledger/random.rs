@@ -35,6 +35,13 @@ impl History {
         Timestamp::from_nanos(10_000_000_000 + i64::try_from(step).unwrap() * self.apart * 100_000_000)
     }
 
+    /// Whether what happens leaves no doubt. A list that lags, under names of its own, of executions that look alike within
+    /// two seconds does: which of them it holds nobody can tell, and an earlier one that is told later may count twice.
+    fn is_clear(&self, what: &[Happens]) -> bool {
+        let lags = what.iter().any(|happens| matches!(happens, Happens::Shown { lag: 1.., .. }));
+        self.same_names || self.apart > 20 || !lags
+    }
+
     /// The order after step `step`: 0 is the acknowledgement, the last its end.
     fn order(&self, step: usize) -> Order {
         let done: u32 = self.executions.iter().take(step).sum();
@@ -116,6 +123,7 @@ proptest! {
 
     #[test]
     fn every_execution_stands_once(history in history(), before in happens(), after in happens()) {
+        prop_assume!(history.is_clear(&before) && history.is_clear(&after));
         let (bench, last) = (bench(), history.steps() - 1);
         history.happen(&bench, &before, Manner::default());
         history.show(&bench, last, 0, Manner::default());
