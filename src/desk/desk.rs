@@ -175,17 +175,11 @@ impl Desk {
                     None => self.carry(&asked, wish)?,
                 }
             }
-            Wish::Halt { scope, mode, reason } => {
-                let scope = scope_at(&scope, &seat.of.broker).unwrap_or_else(|| HaltScope::Account(seat.of.clone()));
-                self.halt(&scope, mode, reason, now)
-            }
+            Wish::Halt { scope, mode, reason } => self.halt(&scope_of(&scope, seat), mode, reason, now),
             Wish::Ask(question) => self.answer(action, seat, &question, now).unwrap_or_else(|error| Answer::failed(action, &error)),
             Wish::Reconcile { dry_run } => self.reconcile(action, seat, dry_run),
             // Done once more after a restart, it would undo what was decided since.
-            Wish::Resume { scope } => asked.too_late(STALE_AFTER, now).unwrap_or_else(|| {
-                let scope = scope_at(&scope, &seat.of.broker).unwrap_or_else(|| HaltScope::Account(seat.of.clone()));
-                self.halts.resume(&self.seats, &scope)
-            }),
+            Wish::Resume { scope } => asked.too_late(STALE_AFTER, now).unwrap_or_else(|| self.halts.resume(&self.seats, &scope_of(&scope, seat))),
         };
         Some(asked.complete(answer))
     }
@@ -301,6 +295,10 @@ impl Desk {
         }
         seat.sights.of(&seat.prices, symbol, session)
     }
+}
+
+fn scope_of(scope: &Scope, seat: &Seat) -> HaltScope {
+    scope_at(scope, &seat.of.broker).unwrap_or_else(|| HaltScope::Account(seat.of.clone()))
 }
 
 /// `None` for an account: only its seat knows which it is.

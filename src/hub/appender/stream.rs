@@ -51,9 +51,9 @@ impl Stream {
         }
     }
 
-    /// Whether copies were sent that the journal does not know of.
-    pub fn is_to_be_noted(&self) -> bool {
-        self.bot.is_none() && self.copied.is_some_and(|copied| copied > self.noted)
+    /// Up to where copies were sent, if the journal does not know of it.
+    pub fn to_be_noted(&self) -> Option<u64> {
+        self.copied.filter(|copied| self.bot.is_none() && *copied > self.noted)
     }
 
     /// How many are not in the stream yet.

@@ -242,10 +242,11 @@ impl Work {
     /// Tells the journal which copies were sent, where that is due by `now`.
     fn note_copies(&mut self, now: Instant) {
         let mut streams = std::mem::take(&mut self.streams);
-        for stream in streams.iter_mut().filter(|stream| stream.is_to_be_noted() && stream.note_at <= now) {
+        for stream in streams.iter_mut().filter(|stream| stream.note_at <= now) {
+            let Some(copied) = stream.to_be_noted() else { continue };
             stream.note_at = now + NOTE_EVERY;
-            match self.of.journal.copied(&stream.account, stream.copied.unwrap_or_default()) {
-                Ok(()) => stream.noted = stream.copied.unwrap_or_default(),
+            match self.of.journal.copied(&stream.account, copied) {
+                Ok(()) => stream.noted = copied,
                 Err(error) => self.journal_failed(&error),
             }
         }
@@ -403,7 +404,7 @@ impl Work {
             self.writer.due().min(now + BEAT)
         } else {
             let of_streams = self.streams.iter().flat_map(|stream| [stream.retry_at, stream.trim_at, stream.look_at]);
-            let notes = self.streams.iter().filter(|stream| stream.is_to_be_noted()).map(|stream| stream.note_at);
+            let notes = self.streams.iter().filter(|stream| stream.to_be_noted().is_some()).map(|stream| stream.note_at);
             of_streams.chain(notes).filter(|at| *at > now).fold(self.writer.due().min(now + BEAT), Instant::min)
         };
         let ended = select! {
